@@ -1,0 +1,199 @@
+"""The array library behind every operation: NumPy or CuPy, chosen once at import by ``MINIDL_BACKEND``.
+
+Every module writes ``from minidl.backend import xp`` and then plain array code; what NumPy and CuPy do
+differently stands in this file and nowhere else.
+"""
+
+import importlib
+import logging
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy as xp
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[Any]"
+Seed: TypeAlias = "int | np.random.Generator | None"
+
+CHOICES = ("numpy", "cupy", "auto")
+
+
+def _load_cupy() -> Any:
+    """Import CuPy and make sure that it can reach a GPU: the import alone proves nothing."""
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise ImportError(
+            "MINIDL_BACKEND=cupy: CuPy is not installed; "
+            'pip install "minidl[cuda12]" (or "minidl[cuda13]", to match the driver), or unset MINIDL_BACKEND'
+        ) from error
+    if not cupy.is_available():
+        raise RuntimeError(
+            "MINIDL_BACKEND=cupy: CuPy is installed but finds no usable GPU; "
+            "check that nvidia-smi lists one, or unset MINIDL_BACKEND to run on NumPy"
+        )
+    return cupy
+
+
+def _choose(choice: str) -> tuple[Any, str]:
+    """Return the array module for a value of ``MINIDL_BACKEND``, and its name."""
+    if choice not in CHOICES:
+        raise ValueError(f"MINIDL_BACKEND={choice!r}: expected one of {', '.join(CHOICES)}")
+    if choice == "numpy":
+        return np, "numpy"
+    try:
+        return _load_cupy(), "cupy"
+    except (ImportError, RuntimeError) as error:
+        if choice == "cupy":
+            raise
+        logging.getLogger("minidl").warning("MINIDL_BACKEND=auto: falling back to NumPy (%s)", error)
+        return np, "numpy"
+
+
+name: str
+if TYPE_CHECKING:
+    name = "numpy"
+else:
+    xp, name = _choose(os.environ.get("MINIDL_BACKEND") or "numpy")
+
+DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
+
+
+
+
+def _module_of(a: object) -> str:
+    return type(a).__module__.partition(".")[0]
+
+
+def asarray(a: object, dtype: Any = None) -> Array:
+    """Return ``a`` as an array of the active backend, copying only where needed.
+
+    Args:
+        a: an array of either backend, a number, or (nested) sequences of numbers.
+        dtype: the wanted dtype; by default arrays keep theirs, and Python floats become float32.
+
+    Example:
+        >>> asarray([1.0, 2.0]).dtype
+        dtype('float32')
+    """
+    if name == "numpy" and _module_of(a) == "cupy":
+        a = to_numpy(a)
+    array = xp.asarray(a, dtype=dtype)
+    if dtype is None and array.dtype == np.float64 and not hasattr(a, "dtype"):
+        array = array.astype(np.float32)
+    return array
+
+
+def to_numpy(a: object) -> "npt.NDArray[Any]":
+    """Return ``a`` as a NumPy array: the same one where it is one already, a copy from the GPU otherwise.
+
+    Example:
+        >>> to_numpy(asarray([1, 2])).tolist()
+        [1, 2]
+    """
+    return a.get() if _module_of(a) == "cupy" and hasattr(a, "get") else np.asarray(a)
+
+
+def copy_into(destination: Array, source: object) -> None:
+    """Overwrite an array, of the host or of the device, with equally shaped values from either."""
+    host = isinstance(destination, np.ndarray)
+    destination[...] = to_numpy(source) if host else xp.asarray(source)
+
+
+def synchronize() -> None:
+    """Wait until the device has finished all queued work; NumPy has none."""
+    if name == "cupy":
+        xp.cuda.get_current_stream().synchronize()
+
+
+def channels_last(x: Array) -> Array:
+    """Turn ``(N, C, *spatial)`` into a contiguous ``(N, *spatial, C)``.
+
+    Example:
+        >>> channels_last(xp.zeros((64, 3, 32, 32))).shape
+        (64, 32, 32, 3)
+    """
+    check_rank(x, "channels_last", at_least=3)
+    return xp.ascontiguousarray(xp.moveaxis(x, 1, -1))
+
+
+def channels_first(x: Array) -> Array:
+    """Turn ``(N, *spatial, C)`` into a contiguous ``(N, C, *spatial)``.
+
+    Example:
+        >>> channels_first(xp.zeros((64, 32, 32, 3))).shape
+        (64, 3, 32, 32)
+    """
+    check_rank(x, "channels_first", at_least=3)
+    return xp.ascontiguousarray(xp.moveaxis(x, -1, 1))
+
+
+
+_default_generator = np.random.default_rng()
+
+
+def seed(n: int) -> None:
+    """Seed the default generator, which serves everything that was not given a seed of its own."""
+    global _default_generator
+    _default_generator = np.random.default_rng(n)
+
+
+def generator(seed: Seed = None) -> np.random.Generator:
+    """Return the NumPy generator for a seed: a new one for an int, the default one for ``None``.
+
+    Random numbers are drawn by NumPy on both backends, so that both start from the same weights.
+    """
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return _default_generator if seed is None else np.random.default_rng(seed)
+
+
+
+
+def check_array(x: object, owner: str, what: str = "an array") -> None:
+    """Refuse everything but an array of the active backend, naming the way to convert it."""
+    if isinstance(x, xp.ndarray):
+        return
+    if _module_of(x) in ("numpy", "cupy") and hasattr(x, "shape"):
+        raise TypeError(
+            f"{owner}: expected {what} of {name}, got {_module_of(x)}.{type(x).__name__} "
+            f"(MINIDL_BACKEND={name}); convert it with minidl.asarray(x)"
+        )
+    raise TypeError(f"{owner}: expected {what}, got {type(x).__name__}; convert it with minidl.asarray(x)")
+
+
+def check_float(x: Array, owner: str) -> None:
+    """Refuse everything but an array of floating-point numbers."""
+    if not isinstance(x, xp.ndarray):
+        check_array(x, owner)
+    if x.dtype.kind != "f":
+        raise TypeError(
+            f'{owner}: expected a floating-point array, got {x.dtype}; use minidl.asarray(x, "float32")'
+        )
+
+
+def check_rank(x: Array, owner: str, at_least: int) -> None:
+    """Refuse an array with too few axes."""
+    check_array(x, owner)
+    if x.ndim < at_least:
+        raise ValueError(f"{owner}: expected at least {at_least} axes, got shape {x.shape}")
+
+
+def check_shape(x: Array, shape: tuple[int, ...], owner: str) -> None:
+    """Refuse an array of any other shape, naming both in full."""
+    check_array(x, owner)
+    if x.shape != shape:
+        raise ValueError(f"{owner}: expected shape {shape}, got {x.shape}")
+
+
+def check_axis(axis: int, ndim: int, owner: str) -> int:
+    """Return an axis counted from the front, or raise naming the range."""
+    if not isinstance(axis, int):
+        raise TypeError(f"{owner}: expected axis as an int, got {type(axis).__name__}")
+    if not -ndim <= axis < ndim:
+        span = f"between {-ndim} and {ndim - 1}" if ndim else "of an array with axes (this one is 0-d)"
+        raise ValueError(f"{owner}: expected axis {span}, got {axis}")
+    return axis % ndim
