@@ -1,0 +1,60 @@
+"""What every test shares: the hypothesis profiles, the real data, the oracle, and a word on what was used."""
+
+import os
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+from minidl import backend
+
+settings.register_profile("short", max_examples=25, deadline=None, print_blob=True)
+settings.register_profile("full", max_examples=500, deadline=None, print_blob=True)
+settings.register_profile("ci", settings.get_profile("short"), derandomize=True, database=None)
+settings.load_profile(
+    os.environ.get("MINIDL_TEST_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "short")
+)
+
+
+@pytest.fixture(scope="session")
+def full() -> bool:
+    """Whether this run should take the large counts."""
+    return settings.get_current_profile_name() == "full"
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder with real data; a test that asks for it is skipped where there is none."""
+    folder = os.environ.get("MINIDL_DATA")
+    if not folder:
+        pytest.skip("MINIDL_DATA")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """PyTorch, the oracle; a test that asks for it is skipped where it is not installed."""
+    return pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if settings.get_current_profile_name() != "full":
+        for item in items:
+            if "full" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="scripts/test --full"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the run rested on, so that a green line is not read as more than it is."""
+    folder = os.environ.get("MINIDL_DATA")
+    try:
+        oracle = f"torch {metadata.version('torch')}"
+    except metadata.PackageNotFoundError:
+        oracle = "skipped"
+    terminalreporter.write_line(f"backend: {backend.name} {backend.xp.__version__}")
+    data = f"MINIDL_DATA={folder}" if folder else "skipped (MINIDL_DATA)"
+    terminalreporter.write_line(f"data tests: {data}")
+    terminalreporter.write_line(f"oracle: {oracle}")
+    terminalreporter.write_line(f"hypothesis profile: {settings.get_current_profile_name()}")
