@@ -1,0 +1,57 @@
+"""Make .venv, install the project, and run every check: lint, format, types, size budget, tests, coverage.
+
+Any other argument goes to pytest, and then pytest alone runs: scripts/test tests/ops -k conv
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+
+import _venv
+
+CHECKS = {
+    "ruff check": ["-m", "ruff", "check"],
+    "ruff format --check": ["-m", "ruff", "format", "--check"],
+    "mypy": ["-m", "mypy"],
+    "size budget": ["scripts/size.py"],
+}
+
+
+def main() -> int:
+    """Run what the command line asks for; the last line printed is pytest's own summary."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--full", action="store_true", help="the large counts: more examples, the slow tests")
+    parser.add_argument("--torch", action="store_true", help="install PyTorch too, and compare with it")
+    options, selection = parser.parse_known_args()
+
+    extras = ["check", "data", "onnx", "plots", "testing"] + ["torch"] * options.torch
+    python = _venv.enter("scripts/test", extras)
+    if options.full:
+        os.environ["MINIDL_TEST_PROFILE"] = "full"
+    if selection:
+        return run(python, "-m", "pytest", *selection)
+    failed = []
+    for name, arguments in CHECKS.items():
+        print(f"--- {name}", flush=True)
+        if run(python, *arguments) != 0:
+            failed.append(name)
+    if failed:
+        print(f"scripts/test: {', '.join(failed)} failed; the tests did not run")
+        return 1
+    print("--- pytest", flush=True)
+    return run(python, "-m", "pytest", "--cov")
+
+
+def run(*command: str) -> int:
+    """Run a command in the root of the project and return its exit status."""
+    return subprocess.run(command, cwd=_venv.ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
