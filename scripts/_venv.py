@@ -154,20 +154,19 @@ def _install(root: Path, extras: list[str]) -> None:
 def _call(command: list[str], tool: str) -> None:
     """Run a command, showing on a terminal what it fetches; raise a sentence where it fails."""
     log = []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        for raw in process.stdout or ():
-            line = raw.decode(errors="replace").rstrip()
-            log.append(line)
-            if sys.stdout.isatty() and line.startswith(("Collecting", "Installing")):
-                print(f"\r{line[:78]:<78}", end="", flush=True)
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        process.wait()
-        if sys.stdout.isatty():
-            print(f"\r{'':<78}\r", end="", flush=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            for raw in process.stdout or ():
+                line = raw.decode(errors="replace").rstrip()
+                log.append(line)
+                if sys.stdout.isatty() and line.startswith(("Collecting", "Installing")):
+                    print(f"\r{line[:78]:<78}", end="", flush=True)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            if sys.stdout.isatty():
+                print(f"\r{'':<78}\r", end="", flush=True)
     if process.returncode == 0:
         return
     if any(sign in line.lower() for line in log for sign in NO_NETWORK):

@@ -1,0 +1,1 @@
+"""The tests of minidl; the folders mirror the package."""
