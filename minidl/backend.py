@@ -151,6 +151,14 @@ def generator(seed: Seed = None) -> np.random.Generator:
     return _default_generator if seed is None else np.random.default_rng(seed)
 
 
+def random_lanes(seed: int, counter: int, size: int) -> Array:
+    """Return ``size`` random numbers of 16 bits, which depend on the seed and the counter alone.
+
+    Philox (Salmon et al., 2011) runs on the host for both backends, so that both see the same numbers.
+    """
+    key = np.array([seed, counter], dtype=np.uint64)
+    words = np.random.Philox(key=key).random_raw(-(-size // 4))
+    return xp.asarray(words.astype("<u8", copy=False).view("<u2")[:size])
 
 
 def check_array(x: object, owner: str, what: str = "an array") -> None:
@@ -197,3 +205,18 @@ def check_axis(axis: int, ndim: int, owner: str) -> int:
         span = f"between {-ndim} and {ndim - 1}" if ndim else "of an array with axes (this one is 0-d)"
         raise ValueError(f"{owner}: expected axis {span}, got {axis}")
     return axis % ndim
+
+
+def check_labels(labels: Array, classes: int, owner: str) -> Array:
+    """Tell which labels lie in ``range(classes)``, as an array of booleans; on NumPy all must.
+
+    To raise on CuPy would be to wait for the GPU: there only ``MINIDL_DEBUG=1`` does, and otherwise the caller
+    turns what it computes from the others into NaN.
+    """
+    inside: Array = (labels >= 0) & (labels < classes)
+    if (name == "numpy" or DEBUG) and not inside.all():
+        raise ValueError(
+            f"{owner}: expected labels from 0 to {classes - 1}, got {labels[~inside][0]}; "
+            "labels to leave out are marked by ignore_index"
+        )
+    return inside
