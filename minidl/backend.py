@@ -62,8 +62,6 @@ else:
 DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
 
 
-
-
 def _module_of(a: object) -> str:
     return type(a).__module__.partition(".")[0]
 
@@ -129,7 +127,6 @@ def channels_first(x: Array) -> Array:
     """
     check_rank(x, "channels_first", at_least=3)
     return xp.ascontiguousarray(xp.moveaxis(x, -1, 1))
-
 
 
 _default_generator = np.random.default_rng()
@@ -210,8 +207,8 @@ def check_axis(axis: int, ndim: int, owner: str) -> int:
 def check_labels(labels: Array, classes: int, owner: str) -> Array:
     """Tell which labels lie in ``range(classes)``, as an array of booleans; on NumPy all must.
 
-    To raise on CuPy would be to wait for the GPU: there only ``MINIDL_DEBUG=1`` does, and otherwise the caller
-    turns what it computes from the others into NaN.
+    To raise on CuPy would be to wait for the GPU: there only ``MINIDL_DEBUG=1`` raises, and otherwise the
+    caller turns what comes from the other labels into NaN.
     """
     inside: Array = (labels >= 0) & (labels < classes)
     if (name == "numpy" or DEBUG) and not inside.all():
