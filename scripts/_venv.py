@@ -100,8 +100,11 @@ def _starts(python: Path) -> bool:
 
 def _fingerprint(root: Path) -> str:
     """What an environment depends on: the declared packages, and the folder that it points to."""
-    text = (root / "pyproject.toml").read_bytes() + str(root).encode()
-    return hashlib.sha256(text).hexdigest()
+    import tomllib  # new in Python 3.11
+
+    declared = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = [declared["project"], declared.get("build-system"), str(root)]
+    return hashlib.sha256(json.dumps(packages).encode()).hexdigest()
 
 
 def _state_file(folder: Path) -> Path:

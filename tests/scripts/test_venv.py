@@ -72,11 +72,18 @@ def test_the_first_run_makes_it_and_the_second_has_nothing_to_do(venv, project, 
     assert tools.calls == ["venv", "pip"]
 
 
-def test_a_changed_pyproject_installs_again_without_starting_over(venv, project, tools) -> None:
+def test_changed_packages_are_installed_without_starting_over(venv, project, tools) -> None:
     venv.prepare(project, ["data"])
-    (project / "pyproject.toml").write_text("[project] # changed")
+    (project / "pyproject.toml").write_text("[project]\ndependencies = ['numpy']")
     venv.prepare(project, ["data"])
     assert tools.calls == ["venv", "pip", "pip"]
+
+
+def test_the_settings_of_a_tool_install_nothing(venv, project, tools) -> None:
+    venv.prepare(project, ["data"])
+    (project / "pyproject.toml").write_text("[project]\n[tool.ruff]\nline-length = 110")
+    venv.prepare(project, ["data"])
+    assert tools.calls == ["venv", "pip"]
 
 
 def test_two_commands_with_different_extras_do_not_undo_each_other(venv, project, tools) -> None:
