@@ -1,0 +1,180 @@
+"""DataLoader: batches of the backend from arrays, from what can be sliced, or from a stream of samples."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from minidl.backend import Array, Seed, asarray, generator, to_numpy, xp
+
+
+class DataLoader:
+    """Iterate over data in batches; every ``for`` over the loader is one epoch.
+
+    A batch is a new array of the backend each time, so it may be kept, and even written to.
+
+    Args:
+        arrays: an array, giving batches ``(B, ...)``, or a tuple of arrays of one length, giving tuples of
+            batches. An array is anything with a ``shape`` that can be sliced, such as a memory map or an HDF5
+            data set. Or samples, each an array, a number or a tuple of these, which the loader stacks: from a
+            sequence such as a list, or from any other iterable, which is taken in its own order.
+        batch_size: samples per batch; the last batch is smaller where they do not divide.
+        shuffle: draw a new order for every epoch; it follows from the seed and the number of the epoch alone.
+        drop_last: leave out a last batch that is smaller than the others. A full one is never left out.
+        seed: an int, a generator, or None for a seed from the default generator.
+
+    Raises:
+        TypeError: the source is nothing of that kind, or has no length but is to be shuffled.
+        ValueError: the arrays differ in length, or the batch size is less than 1.
+
+    Example:
+        >>> images, labels = np.zeros((70, 8, 8, 1), np.float32), np.arange(70)
+        >>> loader = DataLoader((images, labels), batch_size=32, shuffle=True, seed=0)
+        >>> len(loader)
+        3
+        >>> for x, y in loader:
+        ...     print(x.shape, y.shape)
+        (32, 8, 8, 1) (32,)
+        (32, 8, 8, 1) (32,)
+        (6, 8, 8, 1) (6,)
+    """
+
+    def __init__(
+        self, arrays: Any, batch_size: int, shuffle: bool = False, drop_last: bool = False, seed: Seed = None
+    ) -> None:
+        if type(batch_size) is not int:
+            raise TypeError(f"DataLoader: expected batch_size as an int, got {type(batch_size).__name__}")
+        if batch_size < 1:
+            raise ValueError(f"DataLoader: expected batch_size >= 1, got {batch_size}")
+        self._source = arrays
+        self._size = _common_length(arrays)
+        if shuffle and self._size is None:
+            raise TypeError(
+                f"DataLoader: expected a source with a length, to shuffle it, got {type(arrays).__name__}; "
+                "make it a list, or let it shuffle itself"
+            )
+        self._one_shot = self._size is None and iter(arrays) is arrays
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self._seed = seed if isinstance(seed, int) else int(generator(seed).integers(2**63))
+        self._epoch = self._position = 0  # where the latest iterator is
+        self._next = (0, 0)  # where the next one begins
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        if self._size is None:
+            raise TypeError("DataLoader: a source without a length has no number of batches")
+        return self._size // self.batch_size if self.drop_last else -(-self._size // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Begin the next epoch, or go on in the one that `load_state` has named."""
+        epoch, position = self._epoch, self._position = self._next
+        if self._one_shot and epoch > 0:
+            raise RuntimeError(
+                "DataLoader: the iterator it reads was used up; give it a list or another iterable"
+            )
+        self._next = (epoch + 1, 0)
+        return self._run(epoch, position)
+
+    def _run(self, epoch: int, position: int) -> Iterator[Any]:
+        batches = self._streamed(position) if self._size is None else self._sliced(epoch, position)
+        for number, batch in enumerate(batches, position + 1):
+            self._epoch, self._position = epoch, number
+            yield batch
+        self._epoch, self._position = epoch + 1, 0
+
+    def _sliced(self, epoch: int, position: int) -> Iterator[Any]:
+        order = (
+            np.random.default_rng([self._seed, epoch]).permutation(self._size or 0) if self.shuffle else None
+        )
+        for start in range(position * self.batch_size, len(self) * self.batch_size, self.batch_size):
+            batch = slice(start, min(start + self.batch_size, self._size or 0))
+            yield _take(self._source, batch if order is None else order[batch])
+
+    def _streamed(self, position: int) -> Iterator[Any]:
+        samples = islice(iter(self._source), position * self.batch_size, None)
+        while batch := list(islice(samples, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield _stack(batch)
+
+    def state(self) -> dict[str, int]:
+        """Return the place in the data: the seed, the epoch, and how many of its batches were handed out."""
+        return {"seed": self._seed, "epoch": self._epoch, "position": self._position}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        """Let the next ``for`` begin with the batch that followed when `state` was taken."""
+        if state.keys() != self.state().keys():
+            raise ValueError(f"DataLoader: expected a state of {sorted(self.state())}, got {sorted(state)}")
+        self._seed = int(state["seed"])
+        self._next = self._epoch, self._position = int(state["epoch"]), int(state["position"])
+
+
+def _common_length(source: Any) -> int | None:
+    """Return the number of samples in a source, None where it has no length; refuse what is no source."""
+    if isinstance(source, tuple):
+        lengths = [_common_length(part) for part in source]
+        if not lengths or None in lengths:
+            raise TypeError("DataLoader: expected a tuple of arrays; several streams are zip(a, b)")
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"DataLoader: expected arrays of one length, got {' and '.join(map(str, lengths))}"
+            )
+        return lengths[0]
+    if hasattr(source, "shape") and not source.shape:
+        raise ValueError("DataLoader: expected arrays with at least one axis, got a 0-d array")
+    if isinstance(source, (str, bytes, dict)) or not (
+        hasattr(source, "__getitem__") or isinstance(source, Iterable)
+    ):
+        raise TypeError(
+            f"DataLoader: expected arrays, a sequence or an iterable, got {type(source).__name__}"
+        )
+    return len(source) if hasattr(source, "__len__") and hasattr(source, "__getitem__") else None
+
+
+def _take(source: Any, index: "slice | np.ndarray[Any, Any]") -> Any:
+    """Return the samples at an index as a batch that shares no memory with the source."""
+    if isinstance(source, tuple):
+        return tuple(_take(part, index) for part in source)
+    if not hasattr(source, "shape"):
+        return _stack([source[i] for i in _positions(index)])
+    if isinstance(index, slice):
+        return asarray(source[index]).copy()
+    if isinstance(source, np.ndarray):
+        return asarray(source[index])
+    if isinstance(source, xp.ndarray):
+        return source[xp.asarray(index)]
+    return _take_sorted(source, index)
+
+
+def _positions(index: "slice | np.ndarray[Any, Any]") -> Iterable[int]:
+    return range(index.start, index.stop) if isinstance(index, slice) else index.tolist()
+
+
+def _take_sorted(source: Any, index: "np.ndarray[Any, Any]") -> Array:
+    """Read from a file-backed array in increasing order: HDF5 takes no other, and all are faster so."""
+    order = np.argsort(index)
+    rows = np.empty_like(found := to_numpy(source[index[order]]))
+    if len(found) != len(index):
+        raise ValueError(
+            f"DataLoader: expected {len(index)} rows from {type(source).__name__}, got {len(found)}"
+        )
+    rows[order] = found
+    return asarray(rows)
+
+
+def _stack(samples: Sequence[Any]) -> Any:
+    """Return samples as one batch: an array, or a tuple of arrays for samples that are tuples."""
+    first = samples[0]
+    if isinstance(first, tuple):
+        return tuple(_stack(part) for part in zip(*samples, strict=True))
+    if not hasattr(first, "dtype"):
+        return asarray(list(samples))
+    shapes = {sample.shape for sample in samples}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"DataLoader: expected samples of one shape, got {' and '.join(map(str, sorted(shapes)))}; "
+            "arrays side by side are a tuple: DataLoader((x, y), ...)"
+        )
+    return asarray(np.stack([to_numpy(sample) for sample in samples]))
