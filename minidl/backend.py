@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as xp
     import numpy.typing as npt
 
-Array: TypeAlias = "npt.NDArray[Any]"
-Seed: TypeAlias = "int | np.random.Generator | None"
+    xp = np
+    Array: TypeAlias = npt.NDArray[Any]
+else:
+    Array = np.ndarray  # what annotations show; both backends' arrays are meant
+Seed: TypeAlias = int | np.random.Generator | None
 
 CHOICES = ("numpy", "cupy", "auto")
 
@@ -104,7 +106,7 @@ def copy_into(destination: Array, source: object) -> None:
 def synchronize() -> None:
     """Wait until the device has finished all queued work; NumPy has none."""
     if name == "cupy":
-        xp.cuda.get_current_stream().synchronize()
+        xp.cuda.get_current_stream().synchronize()  # type: ignore[attr-defined]
 
 
 def channels_last(x: Array) -> Array:
