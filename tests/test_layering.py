@@ -22,6 +22,7 @@ FLOORS = (
 
 NUMPY = {
     "backend": "it is where NumPy or CuPy is chosen",
+    "threads": "it asks which BLAS NumPy was built with",
     "init": "weights are drawn on the host, so that both backends start equal",
     "data": "files and shuffles are the host's",
     "files": "a weights file is read and written on the host",
