@@ -1,0 +1,135 @@
+"""What the losses share: the target of a classifier, and the reduction to the value reported."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from minidl.backend import Array, check_array, check_float, check_labels, check_shape, xp
+
+Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def reduced(losses: Array, reduction: str, divisor: Array | float | None = None) -> Result:
+    """Return the value that a loss reports, and the map from its gradient to that of every single loss.
+
+    Args:
+        losses: the single losses, of any shape.
+        reduction: "mean", "sum" or "none".
+        divisor: what a mean divides by, if not the number of losses; NaN where there is nothing.
+    """
+    if reduction == "none":
+        return losses, lambda dy: dy
+    total = losses.sum()
+    if reduction == "sum":
+        return xp.asarray(total), lambda dy: xp.broadcast_to(dy, losses.shape)
+    count = (losses.size or math.nan) if divisor is None else divisor
+    return xp.asarray(total / count), lambda dy: xp.broadcast_to(dy / count, losses.shape)
+
+
+def wide_dtype(prediction: Array) -> Any:
+    """Return the dtype that a loss is computed and reported in: single precision or more."""
+    return xp.result_type(prediction.dtype, xp.float32)
+
+
+def check_reduction(reduction: str, owner: str) -> None:
+    """Refuse everything but the three reductions."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{owner}: expected a reduction of {', '.join(REDUCTIONS)}, got {reduction!r}")
+
+
+def read_target(prediction: Array, target: Array, reduction: str, owner: str) -> Array:
+    """Return a target of the shape of the prediction in the dtype that the loss computes in."""
+    check_float(prediction, owner)
+    check_array(target, owner, "the target as an array")
+    if target.shape != prediction.shape:
+        raise ValueError(
+            f"{owner}: expected a target of shape {prediction.shape} like the prediction, got {target.shape}"
+        )
+    check_reduction(reduction, owner)
+    return target.astype(wide_dtype(prediction), copy=False)
+
+
+class Classes(NamedTuple):
+    """What a classification loss is asked for, row by row: a class each, or weights of all classes."""
+
+    labels: Array | None  # (n,), the class of each row
+    weights: Array  # (n,), of each row's label; or (n, k), of the log-probability of each class
+    divisor: Array | float  # what the mean divides by: NaN in place of zero
+    ignores: bool  # whether there may be rows that count for nothing
+
+
+def read_classes(
+    scores: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: int | None,
+    label_smoothing: float,
+    owner: str,
+) -> Classes:
+    """Bring labels or a distribution, class weights and smoothing into one form.
+
+    Raises:
+        TypeError: scores or weights that are not floating-point, labels that are not integers.
+        ValueError: shapes that do not agree, labels out of range, a smoothing outside of [0, 1].
+    """
+    labelled = _check_classes(scores, target, weight, ignore_index, label_smoothing, owner)
+    classes = scores.shape[-1]
+    dtype = wide_dtype(scores)
+    by_class = xp.ones(classes, dtype=dtype) if weight is None else weight.astype(dtype, copy=False)
+    if not labelled:
+        wanted = target.reshape(-1, classes).astype(dtype, copy=False)
+        return Classes(None, _smoothed(wanted, label_smoothing) * by_class, len(wanted) or math.nan, False)
+
+    labels = target.reshape(-1).astype(xp.int64, copy=False)
+    kept = xp.ones(labels.shape, dtype=bool) if ignore_index is None else labels != ignore_index
+    labels = xp.where(kept, labels, 0)
+    inside = check_labels(labels, classes, owner)
+    labels = xp.where(inside, labels, 0)
+    by_row = by_class[labels] * kept
+    total = by_row.sum()
+    divisor = xp.where(total == 0, math.nan, total)
+    if not label_smoothing:
+        return Classes(labels, xp.where(inside, by_row, math.nan), divisor, ignore_index is not None)
+    one_hot = (labels[:, None] == xp.arange(classes)).astype(dtype)
+    weights = _smoothed(one_hot, label_smoothing) * by_class * kept[:, None]
+    return Classes(None, xp.where(inside[:, None], weights, math.nan), divisor, ignore_index is not None)
+
+
+def _smoothed(distribution: Array, label_smoothing: float) -> Array:
+    """Move a share of the probability to all classes evenly (Szegedy et al., 2016)."""
+    if not label_smoothing:
+        return distribution
+    return xp.asarray(distribution * (1 - label_smoothing) + label_smoothing / distribution.shape[-1])
+
+
+def _check_classes(
+    scores: Array,
+    target: Array,
+    weight: Array | None,
+    ignore_index: int | None,
+    label_smoothing: float,
+    owner: str,
+) -> bool:
+    """Refuse what does not fit together; tell whether the target is labels."""
+    check_float(scores, owner)
+    check_array(target, owner, "the target as an array")
+    if not scores.ndim or not scores.shape[-1]:
+        raise ValueError(f"{owner}: expected scores (..., classes), got {scores.shape}")
+    labelled = target.shape == scores.shape[:-1]
+    if not labelled and target.shape != scores.shape:
+        raise ValueError(
+            f"{owner}: expected labels of shape {scores.shape[:-1]} or a distribution of shape "
+            f"{scores.shape}, got a target of shape {target.shape}"
+        )
+    if labelled and target.dtype.kind not in "iu":
+        raise TypeError(f'{owner}: expected integer labels, got {target.dtype}; use labels.astype("int64")')
+    if not labelled and ignore_index is not None:
+        raise ValueError(f"{owner}: ignore_index is for labels, got a distribution of shape {target.shape}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{owner}: expected label_smoothing in [0, 1], got {label_smoothing}")
+    if weight is not None:
+        check_float(weight, f"{owner}: weight")
+        check_shape(weight, scores.shape[-1:], f"{owner}: weight")
+    return labelled

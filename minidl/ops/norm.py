@@ -1,0 +1,196 @@
+"""Normalisation: mean 0 and variance 1 over some axes, then a learned scale and shift."""
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+from minidl.backend import Array, check_float, check_shape, xp
+from minidl.ops._precision import check_operands, widen
+
+Gradients: TypeAlias = "tuple[Array | None, Array | None, Array | None]"
+Result: TypeAlias = "tuple[Array, Callable[..., Gradients]]"
+Statistics: TypeAlias = "tuple[Array, Array, Array]"
+
+
+def batch_norm(
+    x: Array, w: Array | None = None, b: Array | None = None, *, eps: float = 1e-5
+) -> tuple[Statistics, Callable[..., Gradients]]:
+    """y = w (x - mean) / sqrt(var + eps) + b with the mean and variance of each channel over all other axes.
+
+    The value is ``(y, mean, var)`` with the biased variance; the pullback takes the gradient of y.
+    """
+    channels = _check_channels(x, w, b, eps, "batch_norm")
+    rows = widen(x).reshape(_row_count(x), channels)
+    count = _check_count(len(rows), x, "batch_norm")
+    mean = _column_sums(rows) / count
+    centred = rows - mean
+    var = _column_sums(centred, centred) / count
+    inverse = 1 / xp.sqrt(var + eps)
+    scale = inverse if w is None else inverse * w
+    y = _shifted(centred * scale, b).astype(x.dtype, copy=False).reshape(x.shape)
+
+    def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
+        # z = (x - mean) / sqrt(var + eps), dw = sum dy z, db = sum dy,
+        # dx = w / sqrt(var + eps) (dy - db / count - z dw / count)
+        drows = widen(dy).reshape(rows.shape)
+        db = _column_sums(drows)
+        dw = _column_sums(drows, centred) * inverse
+        dx = None
+        if input_grad:
+            dx = drows * scale
+            dx -= centred * (dw * scale * inverse / count)
+            dx -= db * scale / count
+            dx = dx.astype(x.dtype, copy=False).reshape(x.shape)
+        return dx, _like(dw, w), _like(db, b)
+
+    return (y, mean, var), pullback
+
+
+def batch_norm_inference(
+    x: Array, w: Array | None = None, b: Array | None = None, *, mean: Array, var: Array, eps: float = 1e-5
+) -> Result:
+    """y = w (x - mean) / sqrt(var + eps) + b with statistics that are given, one number for each channel."""
+    channels = _check_channels(x, w, b, eps, "batch_norm")
+    check_shape(mean, (channels,), "batch_norm: mean")
+    check_shape(var, (channels,), "batch_norm: variance")
+    rows = widen(x).reshape(_row_count(x), channels)
+    inverse = (1 / xp.sqrt(var + eps)).astype(rows.dtype, copy=False)
+    scale = inverse if w is None else inverse * w
+    centred = rows - mean.astype(rows.dtype, copy=False)
+    y = _shifted(centred * scale, b).astype(x.dtype, copy=False).reshape(x.shape)
+
+    def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
+        # dx = dy w / sqrt(var + eps), dw = sum dy (x - mean) / sqrt(var + eps), db = sum dy
+        drows = widen(dy).reshape(rows.shape)
+        dx = (drows * scale).astype(x.dtype, copy=False).reshape(x.shape) if input_grad else None
+        dw = None if w is None else _like(_column_sums(drows, centred) * inverse, w)
+        return dx, dw, None if b is None else _like(_column_sums(drows), b)
+
+    return y, pullback
+
+
+def layer_norm(
+    x: Array,
+    w: Array | None = None,
+    b: Array | None = None,
+    *,
+    normalized_shape: tuple[int, ...],
+    eps: float = 1e-5,
+) -> Result:
+    """y = w (x - mean) / sqrt(var + eps) + b with the statistics over the last axes, those normalised."""
+    _check_trailing(x, w, b, normalized_shape, eps, "layer_norm")
+    z, standardize_pullback = _standardize(x, tuple(range(-len(normalized_shape), 0)), eps, "layer_norm")
+    return _affine(x, w, b, z, standardize_pullback)
+
+
+def _standardize(
+    x: Array, axes: tuple[int, ...], eps: float, owner: str
+) -> tuple[Array, Callable[[Array], Array]]:
+    """z = (x - mean) / sqrt(var + eps) over the axes, at least in single precision."""
+    count = _check_count(math.prod(x.shape[a] for a in axes), x, owner)
+    z = widen(x)
+    z = z - z.sum(axis=axes, keepdims=True) / count
+    inverse = 1 / xp.sqrt((z * z).sum(axis=axes, keepdims=True) / count + eps)
+    z *= inverse
+
+    def pullback(dz: Array) -> Array:
+        # dx = (dz - mean(dz) - z mean(dz z)) / sqrt(var + eps)
+        dx = dz - dz.sum(axis=axes, keepdims=True) / count
+        dx -= z * ((dz * z).sum(axis=axes, keepdims=True) / count)
+        return xp.asarray(dx * inverse)
+
+    return z, pullback
+
+
+def _affine(x: Array, w: Array | None, b: Array | None, z: Array, back: Callable[[Array], Array]) -> Result:
+    """y = w z + b on the last axes, where z came from x and ``back`` returns to it."""
+    y = _shifted(z.copy() if w is None else z * w, b).astype(x.dtype, copy=False)
+
+    def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
+        # dx = back(dy w), dw = sum dy z, db = sum dy
+        dy = widen(dy)
+        dx = back(dy if w is None else dy * w).astype(x.dtype, copy=False) if input_grad else None
+        dw = None if w is None else _like(_column_sums(_as_rows(dy, w), _as_rows(z, w)), w)
+        return dx, dw, None if b is None else _like(_column_sums(_as_rows(dy, b)), b)
+
+    return y, pullback
+
+
+def _row_count(x: Array) -> int:
+    return math.prod(x.shape[:-1])
+
+
+def _as_rows(a: Array, w: Array) -> Array:
+    """Return an array as rows of the size of the weight that its last axes meet."""
+    return a.reshape(math.prod(a.shape[: a.ndim - w.ndim]), w.size)
+
+
+def _column_sums(rows: Array, other: Array | None = None) -> Array:
+    """Return the sum over the rows of ``rows``, or of ``rows * other``.
+
+    It goes by way of some sqrt(n) partial sums: less rounding than one running sum, and longer inner loops.
+    """
+    n, columns = rows.shape
+    block = max(1, min(math.isqrt(n), 4096 // max(1, columns)))
+    whole = n - n % block
+    folded = (whole // block, block * columns)
+    if other is None:
+        partial = rows[:whole].reshape(folded).sum(axis=0)
+        rest = rows[whole:].sum(axis=0)
+    else:
+        partial = xp.einsum("ij,ij->j", rows[:whole].reshape(folded), other[:whole].reshape(folded))
+        rest = xp.einsum("ij,ij->j", rows[whole:], other[whole:])
+    return xp.asarray(partial.reshape(block, columns).sum(axis=0) + rest)
+
+
+def _shifted(fresh: Array, b: Array | None) -> Array:
+    """Add the bias in place to an array that nobody else holds."""
+    if b is not None:
+        fresh += b
+    return fresh
+
+
+def _like(gradient: Array, w: Array | None) -> Array | None:
+    """Return a gradient in the shape and dtype of its parameter; an absent one has none."""
+    return None if w is None else gradient.reshape(w.shape).astype(w.dtype, copy=False)
+
+
+def _check_count(count: int, x: Array, owner: str) -> int:
+    """Return what a mean over so many values divides by: 1 for none, whose sum is 0; one is refused."""
+    if count == 1:
+        raise ValueError(
+            f"{owner}: expected more than one value for each mean and variance, got shape {x.shape}; "
+            "the variance of one value is zero"
+        )
+    return max(count, 1)
+
+
+def _check_trailing(
+    x: Array, w: Array | None, b: Array | None, shape: tuple[int, ...], eps: float, owner: str
+) -> None:
+    """Refuse an input whose last axes are not those of the shape, of its weight and of its bias."""
+    check_float(x, owner)
+    if not shape or x.shape[-len(shape) :] != tuple(shape):
+        raise ValueError(f"{owner}: expected (..., {', '.join(map(str, shape))}), got {x.shape}")
+    for parameter, name in ((w, "weight"), (b, "bias")):
+        if parameter is not None:
+            check_operands(x, parameter, owner)
+            check_shape(parameter, tuple(shape), f"{owner}: {name}")
+    if not eps > 0:
+        raise ValueError(f"{owner}: expected eps > 0, got {eps}")
+
+
+def _check_channels(x: Array, w: Array | None, b: Array | None, eps: float, owner: str) -> int:
+    """Return the number of channels, on the last axis, with which weight and bias must agree."""
+    check_float(x, owner)
+    if x.ndim < 2:
+        raise ValueError(f"{owner}: expected (N, ..., C), got {x.shape}")
+    channels = x.shape[-1] if w is None else w.size
+    first = x.ndim > 2 and x.shape[1] == channels != x.shape[-1]
+    if first:
+        raise ValueError(
+            f"{owner}: expected (N, ..., {channels}), got {x.shape}; "
+            "channels-first input? use minidl.channels_last(x)"
+        )
+    _check_trailing(x, w, b, (channels,), eps, owner)
+    return channels
