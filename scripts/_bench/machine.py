@@ -1,0 +1,89 @@
+"""The machine: what it can do at most, and whether other processes are using it."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ALLOWED = 0.1  # cores that other processes may use on average before a stretch is dropped
+BUSY = (0, 1, 2, 5, 6, 7)  # the columns of /proc/stat: user, nice, system, interrupts, steal
+
+
+def foreign_load(work: Callable[[], Any]) -> tuple[float | None, Any]:
+    """Run some work; return how many cores other processes (or other virtual machines) took meanwhile.
+
+    The load is None where the system does not tell (it is read from Linux's /proc/stat).
+    """
+    busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
+    out = work()
+    wall, own_after, busy_after = time.perf_counter() - start, time.process_time(), _busy_seconds()
+    if busy is None or busy_after is None:
+        return None, out
+    return max(0.0, busy_after - busy - (own_after - own)) / wall, out
+
+
+def _busy_seconds() -> float | None:
+    """Return how long the cores that this process may use have been busy, whoever used them."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+        names = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    except (OSError, AttributeError):
+        return None
+    columns = [line.split()[1:] for line in lines if line.partition(" ")[0] in names]
+    ticks = sum(int(line[i]) for line in columns for i in BUSY if i < len(line))
+    return ticks / os.sysconf("SC_CLK_TCK") if columns else None
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes this process has ever had resident; None where the system does not tell."""
+    try:  # getrusage counts the parent's memory too, inherited through exec
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def product_step() -> Callable[[], Any]:
+    """Return a single-precision product of 768 by 768 matrices on all of NumPy's BLAS threads."""
+    import numpy as np
+
+    a = np.random.default_rng(0).standard_normal((768, 768), dtype=np.float32)
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, a, out=out)
+
+
+def copy_step() -> Callable[[], Any]:
+    """Return a copy of 64 MiB by one thread."""
+    import numpy as np
+
+    source = np.ones(16 << 20, dtype=np.float32)
+    out = np.empty_like(source)
+    return lambda: np.copyto(out, source)
+
+
+PROBES = {"product": product_step, "copy": copy_step}
+PRODUCT_FLOPS = 2 * 768**3
+COPY_BYTES = 2 * 4 * (16 << 20)
+
+
+def describe() -> dict[str, Any]:
+    """Return what a reader needs to know of this machine and its Python."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "system": platform.platform(),
+        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "MINIDL_NUM_THREADS": os.environ.get("MINIDL_NUM_THREADS", "unset"),
+    }

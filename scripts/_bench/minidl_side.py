@@ -1,0 +1,128 @@
+"""The workloads written with minidl, through its public names alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import minidl
+from _bench.workloads import VGG, Weights, Workload, batch
+from minidl import optim
+
+
+def network(name: str) -> minidl.Sequential:
+    """Return the network with its fixed initial weights."""
+    model = {"mlp": _mlp, "lenet": _lenet, "vgg": _vgg}[name]()
+    weights = Weights()
+    for parameter in model.parameters():
+        if parameter.data.ndim > 1:
+            parameter.data = weights.draw(parameter.data.shape)
+    return model
+
+
+def _mlp() -> minidl.Sequential:
+    return minidl.Sequential(
+        minidl.Linear(784, 256),
+        minidl.ReLU(),
+        minidl.Linear(256, 128),
+        minidl.ReLU(),
+        minidl.Linear(128, 10),
+    )
+
+
+def _lenet() -> minidl.Sequential:
+    return minidl.Sequential(
+        minidl.Conv(1, 32, kernel_size=3),
+        minidl.ReLU(),
+        minidl.Conv(32, 64, kernel_size=3),
+        minidl.ReLU(),
+        minidl.MaxPool(2),
+        minidl.Flatten(),
+        minidl.Linear(12 * 12 * 64, 128),
+        minidl.ReLU(),
+        minidl.Linear(128, 10),
+    )
+
+
+def _vgg() -> minidl.Sequential:
+    layers: list[minidl.Layer] = []
+    for before, after in ((3, 32), (32, 64)):
+        for channels in (before, after):
+            layers += [
+                minidl.Conv(channels, after, kernel_size=3, padding="same"),
+                minidl.BatchNorm(after),
+                minidl.ReLU(),
+            ]
+        layers.append(minidl.MaxPool(2))
+    return minidl.Sequential(
+        *layers, minidl.Flatten(), minidl.Linear(8 * 8 * 64, 256), minidl.ReLU(), minidl.Linear(256, 10)
+    )
+
+
+def optimizer(name: str, model: minidl.Sequential) -> Any:
+    """Return the optimizer of a network: momentum for LeNet, Adam for the others."""
+    if name == "lenet":
+        return optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return optim.Adam(model.parameters(), lr=1e-3)
+
+
+def step(workload: Workload) -> Callable[[], Any]:
+    """Return the function to time; what it returns is the same number for every contender."""
+    return {"train": _train, "infer": _infer, "ops": _op}[workload.part](workload)
+
+
+def _train(workload: Workload) -> Callable[[], Any]:
+    x, labels = batch(workload.shape, classes=10)
+    model, criterion = network(workload.model), minidl.CrossEntropy()
+    update = optimizer(workload.model, model)
+
+    def train() -> Any:
+        loss = criterion.forward(model.forward(x), labels)
+        model.backward(criterion.backward(), input_grad=False)
+        update.step()
+        update.zero_grad()
+        return loss
+
+    return train
+
+
+def _infer(workload: Workload) -> Callable[[], Any]:
+    x, _ = batch(workload.shape, classes=10)
+    model = network(workload.model)
+    model.eval()
+    return lambda: model.predict(x)
+
+
+def _op(workload: Workload) -> Callable[[], Any]:
+    x, labels = batch(workload.shape, classes=workload.shape[-1])
+    if workload.model == "softmax":
+        layer, (dy, _) = minidl.Softmax(axis=-1), batch(workload.shape[::-1], classes=2)
+        dy = dy.reshape(workload.shape)
+
+        def softmax() -> Any:
+            layer.forward(x)
+            return layer.backward(dy)
+
+        return softmax
+    criterion = minidl.CrossEntropy()
+
+    def cross_entropy() -> Any:
+        criterion.forward(x, labels)
+        return criterion.backward()
+
+    return cross_entropy
+
+
+def vgg_step(size: int) -> Callable[[], Any]:
+    """Return a training step of the VGG-like network on a batch of that size."""
+    return _train(replace(VGG, shape=(size, *VGG.shape[1:])))
+
+
+def convolution(kernel: int) -> Callable[[], Any]:
+    """Return one forward and backward through a convolution: the same output for every kernel size."""
+    x, _ = batch((64, 32, 32, 16), classes=2)
+    layer = minidl.Conv(16, 32, kernel_size=kernel, padding="same")
+
+    def forward_and_backward() -> Any:
+        return layer.backward(layer.forward(x))
+
+    return forward_and_backward

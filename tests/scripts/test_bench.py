@@ -1,0 +1,264 @@
+"""The benchmark: what it makes of timings, how it treats disturbances, and that every part of it runs."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "bench.py"
+LENET = "LeNet train, batch 64"
+
+
+@pytest.fixture(autouse=True)
+def scripts_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+
+
+@pytest.fixture
+def report() -> ModuleType:
+    return importlib.import_module("_bench.report")
+
+
+@pytest.fixture
+def worker() -> ModuleType:
+    return importlib.import_module("_bench.worker")
+
+
+@pytest.fixture
+def machine() -> ModuleType:
+    return importlib.import_module("_bench.machine")
+
+
+def row(name: str, contender: str, *times: float, **more: Any) -> dict[str, Any]:
+    return {"name": name, "contender": contender, "times": list(times), "dropped": 0, **more}
+
+
+class TestReport:
+    def test_the_ratio_is_of_the_best_rounds_medians(self, report: ModuleType) -> None:
+        results = [
+            row(LENET, "minidl", 0.040, 0.050, 0.090),
+            row(LENET, "minidl", 0.030, 0.060, 0.061),
+            row(LENET, "torch", 0.020, 0.040, 0.040),
+            row(LENET, "torch", 0.039, 0.041, 0.042),
+            row("product", "numpy", 2 * 768**3 / 300e9),
+            row("copy", "numpy", 1.0),
+        ]
+        (table,) = report.tables(results, ["train"])
+        cells = dict(zip(table.head[5:], table.rows[0][5:], strict=True))
+        assert table.rows[0][:5] == [LENET, "50.0", "30.0", "40.0", "20.0"]
+        assert cells["ratio"] == "1.25"
+        assert cells["to PyTorch's min"] == "2.50"
+        assert cells["verdict"] == "must"
+        # 2 * 64 * (3 * 11.99e6 - 0.195e6) operations at 300 GF/s
+        assert cells["limit"] == "15.3"
+        assert cells["share reached"] == "31 %"
+
+    @pytest.mark.parametrize(
+        ("ratio", "expected"), [(0.95, "goal"), (1.25, "must"), (1.34, "tie with must"), (1.36, "missed")]
+    )
+    def test_verdicts(self, report: ModuleType, ratio: float, expected: str) -> None:
+        assert report.verdict(ratio, must=1.25, goal=0.95) == expected
+
+    def test_without_pytorch_there_are_times_but_no_ratios(self, report: ModuleType) -> None:
+        results = [row(LENET, "minidl", 0.05)]
+        (table,) = report.tables(results, ["train"])
+        assert table.rows == [[LENET, "50.0", "50.0", "-", "-", "-", "-", "1.25", "0.95", "-", "-", "-"]]
+        assert any(note.startswith("PyTorch: absent") for note in report.notes(results, None, False, 5))
+
+    @pytest.mark.parametrize(("theirs", "agree"), [(2.3019, True), (2.31, False)])
+    def test_contenders_that_compute_something_else_are_marked(
+        self, report: ModuleType, theirs: float, agree: bool
+    ) -> None:
+        results = [row(LENET, "minidl", 0.05, check=2.302), row(LENET, "torch", 0.05, check=theirs)]
+        (table,) = report.tables(results, ["train"])
+        assert ("numbers differ" not in table.rows[0][0]) == agree
+
+    def test_overhead_is_held_to_its_bars(self, report: ModuleType) -> None:
+        times = {"numpy": 1e-6, "functional": 3.9e-6, "layer": 5.1e-6, "Tensor": 7e-6}
+        (table,) = report.tables([row("overhead", who, t) for who, t in times.items()], ["overhead"])
+        assert [cells[-1] for cells in table.rows] == ["-", "met", "missed", "met"]
+        assert [cells[2] for cells in table.rows] == ["1.00", "3.90", "5.10", "7.00"]
+
+    def test_memory_compares_with_pytorch_and_kernels_with_each_other(self, report: ModuleType) -> None:
+        sizes = [
+            ("VGG-like step, batch 256", "minidl", 50),
+            ("VGG-like step, batch 256", "torch", 100),
+            ("convolution, kernel 3", "minidl", 10),
+            ("convolution, kernel 7", "minidl", 12),
+        ]
+        results = [
+            {"name": name, "contender": who, "bytes": size * 2**20, "round": 0} for name, who, size in sizes
+        ]
+        (table,) = report.tables(results, ["memory"])
+        assert [cells[3] for cells in table.rows] == ["0.50", "1.20"]
+        assert [cells[-1] for cells in table.rows] == ["goal", "missed"]
+
+    def test_memory_that_the_system_does_not_tell_is_left_open(self, report: ModuleType) -> None:
+        results = [{"name": "VGG-like step, batch 256", "contender": "minidl", "bytes": None, "round": 0}]
+        (table,) = report.tables(results, ["memory"])
+        assert table.rows[0][1:4] == ["-", "PyTorch: -", "-"]
+
+    @pytest.mark.parametrize(("ours", "result"), [(0.129, "met"), (0.131, "missed")])
+    def test_import_may_add_thirty_percent(self, report: ModuleType, ours: float, result: str) -> None:
+        (table,) = report.tables([row("import", "numpy", 0.1), row("import", "minidl", ours)], ["import"])
+        assert table.rows[1][-1] == result
+
+    def test_disturbances_are_told(self, report: ModuleType) -> None:
+        results = [
+            row(LENET, "minidl", 0.05, disturbed=True, watched=True) | {"dropped": 3},
+            row(LENET, "torch", 0.04, watched=False),
+        ]
+        text = " ".join(report.notes(results, "2.13", False, 5))
+        assert "other processes: 3." in text
+        assert f"take with care: {LENET} (minidl)" in text
+        assert "does not tell" in text
+
+    def test_a_table_is_markdown(self, report: ModuleType) -> None:
+        table = report.Table("title", ["name", "ms"], [["a", "1"]])
+        assert table.markdown().splitlines() == [
+            "### title",
+            "",
+            "| name | ms |",
+            "| --- | ---: |",
+            "| a | 1 |",
+        ]
+
+
+class TestMeasure:
+    """Steps of a millisecond under a load that the test invents."""
+
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch, worker: ModuleType) -> None:
+        monkeypatch.setattr(worker, "STRETCH", 0.01)
+        monkeypatch.setattr(worker, "KEPT", 0.03)
+
+    def measure(
+        self, monkeypatch: pytest.MonkeyPatch, worker: ModuleType, loads: list[float | None]
+    ) -> dict[str, Any]:
+        seen = iter(loads)
+
+        def foreign_load(work: Any) -> tuple[float | None, list[float]]:
+            load = next(seen, loads[-1])
+            return load, [time_ + (load or 0) for time_ in work()]  # disturbed steps take longer
+
+        monkeypatch.setattr(worker.machine, "foreign_load", foreign_load)
+        return worker.measure(lambda: time.sleep(0.001), quick=False)
+
+    def test_undisturbed_stretches_are_all_kept(
+        self, monkeypatch: pytest.MonkeyPatch, worker: ModuleType
+    ) -> None:
+        out = self.measure(monkeypatch, worker, [0.0])
+        assert (out["dropped"], out["disturbed"], out["watched"]) == (0, False, True)
+        assert sum(out["times"]) >= worker.KEPT
+
+    def test_disturbed_stretches_are_dropped_and_repeated(
+        self, monkeypatch: pytest.MonkeyPatch, worker: ModuleType
+    ) -> None:
+        out = self.measure(monkeypatch, worker, [0.9, 0.0, 0.9, 0.0])
+        assert (out["dropped"], out["disturbed"]) == (2, False)
+        assert max(out["times"]) < 0.9
+
+    def test_patience_ends_and_the_result_says_so(
+        self, monkeypatch: pytest.MonkeyPatch, worker: ModuleType
+    ) -> None:
+        out = self.measure(monkeypatch, worker, [0.9, 0.8, 0.3, 0.3, 0.9])
+        assert out["disturbed"]
+        assert min(out["times"]) < 0.4  # the least disturbed ones are taken
+
+    def test_a_system_that_does_not_tell_is_reported(
+        self, monkeypatch: pytest.MonkeyPatch, worker: ModuleType
+    ) -> None:
+        out = self.measure(monkeypatch, worker, [None])
+        assert (out["dropped"], out["watched"]) == (0, False)
+
+    def test_quick_means_two_steps(self, worker: ModuleType) -> None:
+        assert len(worker.measure(lambda: None, quick=True)["times"]) == 2
+
+
+class TestMachine:
+    @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+    def test_another_process_on_the_cores_is_seen(self, machine: ModuleType) -> None:
+        spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            time.sleep(0.1)
+            load, out = machine.foreign_load(lambda: time.sleep(0.5) or "out")
+        finally:
+            spinner.kill()
+            spinner.wait()
+        assert out == "out"
+        assert load is not None
+        assert load > machine.ALLOWED
+
+    def test_a_system_without_proc_has_no_load(
+        self, machine: ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(machine, "_busy_seconds", lambda: None)
+        assert machine.foreign_load(lambda: 3) == (None, 3)
+
+    def test_the_peak_grows_with_what_is_allocated(self, machine: ModuleType) -> None:
+        before = machine.peak_memory()
+        if before is None:
+            pytest.skip("this system does not tell")
+        kept = b"\1" * (machine.peak_memory() + 2**20)
+        assert machine.peak_memory() - before >= 2**19
+        assert len(kept) > 0
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+class TestCommand:
+    @pytest.mark.parametrize(
+        ("part", "rows"),
+        [
+            ("train", ["MLP train, batch 32", LENET, "VGG-like train, batch 64"]),
+            ("infer", ["LeNet inference, batch 1", "LeNet inference, batch 256"]),
+            ("ops", ["softmax (1024, 1000)", "cross-entropy (1024, 1000)"]),
+            ("overhead", ["np.maximum(x, 0)", "functional", "layer", "Tensor"]),
+            ("memory", ["VGG-like step, batch 256", "convolution, kernel 7"]),
+            ("import", ["numpy", "minidl"]),
+        ],
+    )
+    def test_every_part_runs(self, tmp_path: Path, part: str, rows: list[str]) -> None:
+        result = bench(part, "--quick", "--no-torch", "--json", str(tmp_path / "out.json"))
+        assert result.returncode == 0, result.stderr
+        for name in rows:
+            assert f"\n| {name}" in result.stdout
+        assert "PyTorch: absent" in result.stdout
+        assert "figures mean nothing" in result.stdout
+        outcome = json.loads((tmp_path / "out.json").read_text())
+        assert {"date", "machine", "versions", "notes", "tables", "results"} == outcome.keys()
+        assert all(row["round"] == 0 for row in outcome["results"])
+
+    @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+    @pytest.mark.parametrize(
+        ("part", "only"),
+        [("train", "MLP train, batch 32"), ("train", "LeNet"), ("train", "VGG"), ("infer", "1"), ("ops", "")],
+    )
+    def test_minidl_and_pytorch_compute_the_same(self, part: str, only: str) -> None:
+        result = bench(part, "--quick", "--only", only)
+        assert result.returncode == 0, result.stderr
+        assert "the numbers differ" not in result.stdout
+        assert "absent" not in result.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["trian"], "unknown part: trian; expected some of train, infer"),
+            (["--rounds", "0"], "at least 1"),
+        ],
+    )
+    def test_a_wrong_command_line_is_refused(self, arguments: list[str], message: str) -> None:
+        result = bench(*arguments)
+        assert result.returncode == 2
+        assert message in result.stderr
