@@ -134,6 +134,13 @@ def test_a_missing_interpreter_is_made_anew(venv, project, tools) -> None:
     assert venv.prepare(project, ["data"]).exists()
 
 
+def test_another_version_of_python_makes_it_anew(venv, project, tools, monkeypatch) -> None:
+    venv.prepare(project, ["data"])
+    monkeypatch.setattr(sys, "version", "3.99.0 (of tomorrow)")
+    venv.prepare(project, ["data"])
+    assert tools.calls == ["venv", "pip", "venv", "pip"]
+
+
 def test_a_failed_update_keeps_what_worked(venv, project, tools) -> None:
     python = venv.prepare(project, ["data"])
     before = state(project)
