@@ -151,6 +151,11 @@ def generator(seed: Seed = None) -> np.random.Generator:
     return _default_generator if seed is None else np.random.default_rng(seed)
 
 
+def draw_seed(seed: Seed = None) -> int:
+    """Return a random number that seeds a stream of its own."""
+    return int(generator(seed).integers(2**63))
+
+
 def random_lanes(seed: int, counter: int, size: int) -> Array:
     """Return ``size`` random numbers of 16 bits, which depend on the seed and the counter alone.
 

@@ -75,7 +75,7 @@ def cross_entropy_probabilities(
     p = widen(probabilities).reshape(-1, probabilities.shape[-1])
     q = _dense(wanted, p.shape)
     asked = xp.where(q == 0, 1, p)  # 0 log 0 = 0
-    losses = -(q * _log(asked)).sum(axis=-1)
+    losses = 0 - (q * _log(asked)).sum(axis=-1)  # a bare minus would report a perfect answer as -0
     value, spread = reduced(losses.reshape(probabilities.shape[:-1]), reduction, wanted.divisor)
 
     def pullback(dy: Array) -> Array:
