@@ -1,0 +1,158 @@
+"""Windows: where a kernel that slides over one to three axes looks, and the lowering of what it sees to rows.
+
+An array is ``(N, *spatial, C)``. Lowering copies each window into a row of a matrix, so that a convolution
+becomes a product (Chellapilla, Puri and Simard, 2006).
+"""
+
+import itertools
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from minidl.backend import Array, check_array, xp
+
+Sizes: TypeAlias = tuple[int, ...]
+PerAxis: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
+Index: TypeAlias = tuple[Any, ...]
+
+LAYOUTS = {1: "(N, T, {})", 2: "(N, H, W, {})", 3: "(N, D, H, W, {})"}
+
+
+class Window(NamedTuple):
+    """A kernel over an image: each field holds one entry for each spatial axis."""
+
+    size: Sizes
+    kernel: Sizes
+    stride: Sizes
+    padding: tuple[tuple[int, int], ...]
+    dilation: Sizes
+    output: Sizes  # how many windows there are
+
+    @property
+    def extent(self) -> Sizes:
+        """How far the kernel reaches, from its first tap to its last."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+
+def make_window(
+    size: Sizes,
+    kernel_size: PerAxis,
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    owner: str,
+    *,
+    ceil_mode: bool = False,
+) -> Window:
+    """Bring the options of a convolution or pooling into one form, one entry for each axis of ``size``.
+
+    With ``ceil_mode`` windows may reach beyond the padding, but none starts behind the image and its padding
+    before it: the rule of PyTorch.
+    """
+    rank = len(size)
+    kernel = per_axis(kernel_size, rank, "kernel_size", owner)
+    strides = per_axis(stride, rank, "stride", owner)
+    dilations = per_axis(dilation, rank, "dilation", owner)
+    extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    pads = _read_padding(padding, size, extent, strides, owner)
+    output = []
+    for n, reach, step, (before, after) in zip(size, extent, strides, pads, strict=True):
+        spare = n + before + after - reach
+        count = (spare + (step - 1 if ceil_mode else 0)) // step + 1
+        if ceil_mode and (count - 1) * step >= n + before:
+            count -= 1
+        output.append(count)
+    if min(output) < 1:
+        padded = tuple(n + before + after for n, (before, after) in zip(size, pads, strict=True))
+        raise ValueError(
+            f"{owner}: expected a kernel no larger than its padded input {padded}, got kernel_size={kernel} "
+            f"that reaches over {extent}; use a smaller kernel or more padding"
+        )
+    return Window(size, kernel, strides, pads, dilations, tuple(output))
+
+
+def per_axis(value: PerAxis, rank: int, option: str, owner: str, *, least: int = 1) -> Sizes:
+    """Return an option as one int for each axis; a single int stands for all of them."""
+    values: Sequence[Any] = value if isinstance(value, (tuple, list)) else (value,) * rank
+    try:
+        sizes = tuple(operator.index(v) for v in values)
+    except TypeError:
+        raise TypeError(f"{owner}: expected {option} as an int or one for each axis, got {value!r}") from None
+    if len(sizes) != rank:
+        raise ValueError(f"{owner}: expected {option} of {rank} entries, one for each axis, got {value!r}")
+    if min(sizes) < least:
+        raise ValueError(f"{owner}: expected {option} of at least {least}, got {value!r}")
+    return sizes
+
+
+def _read_padding(
+    padding: Padding, size: Sizes, extent: Sizes, stride: Sizes, owner: str
+) -> tuple[tuple[int, int], ...]:
+    """Return the padding as ``(before, after)`` for each axis."""
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        missing = [
+            max(0, (-(-n // s) - 1) * s + reach - n) for n, reach, s in zip(size, extent, stride, strict=True)
+        ]
+        return tuple((total // 2, total - total // 2) for total in missing)
+    if isinstance(padding, str):
+        raise ValueError(f'{owner}: expected padding as "same", "valid" or numbers, got {padding!r}')
+    each: Sequence[Any] = padding if isinstance(padding, (tuple, list)) else (padding,) * len(size)
+    if len(each) != len(size):
+        raise ValueError(
+            f"{owner}: expected padding of {len(size)} entries, an int or (before, after) for each axis, "
+            f"got {padding!r}"
+        )
+    pairs = [per_axis(entry, 2, "padding", owner, least=0) for entry in each]
+    return tuple((before, after) for before, after in pairs)
+
+
+def check_image(x: Array, owner: str, *, rank: int | None = None) -> None:
+    """Refuse everything but ``(N, *spatial, C)`` with as many spatial axes as wanted, or one to three."""
+    check_array(x, owner)
+    wanted = (rank,) if rank else tuple(LAYOUTS)
+    if x.ndim - 2 not in wanted:
+        layouts = " or ".join(LAYOUTS[r].format("C") for r in wanted)
+        raise ValueError(f"{owner}: expected {layouts}, got shape {x.shape}")
+
+
+def taps(window: Window) -> Iterator[tuple[Sizes, Index, Index]]:
+    """Visit the kernel's entries in order: each with the windows whose entry lies on the image, and where.
+
+    Through ``entry``, the windows ``outs`` of all images see the pixels ``ins``; the others see padding.
+    """
+    by_axis = [[_seen(window, axis, k) for k in range(n)] for axis, n in enumerate(window.kernel)]
+    for entry in itertools.product(*map(range, window.kernel)):
+        seen = [by_axis[axis][k] for axis, k in enumerate(entry)]
+        yield entry, (slice(None), *(outs for outs, _ in seen)), (slice(None), *(ins for _, ins in seen))
+
+
+def _seen(window: Window, axis: int, k: int) -> tuple[slice, slice]:
+    """Return which windows have their entry ``k`` on the image, and which positions those are."""
+    step = window.stride[axis]
+    offset = k * window.dilation[axis] - window.padding[axis][0]
+    first = max(0, -(offset // step))
+    last = min(window.output[axis], -((offset - window.size[axis]) // step))  # exclusive
+    if last <= first:
+        return slice(0), slice(0)
+    return slice(first, last), slice(first * step + offset, (last - 1) * step + offset + 1, step)
+
+
+def im2row(x: Array, window: Window) -> Array:
+    """Copy every window into a row: ``(N, *size, C)`` to ``(N, *output, K, C)``, K entries of the kernel."""
+    rows = xp.zeros((x.shape[0], *window.output, *window.kernel, x.shape[-1]), dtype=x.dtype)
+    for entry, outs, ins in taps(window):
+        rows[outs + entry] = x[ins]
+    return rows.reshape(x.shape[0], *window.output, math.prod(window.kernel), x.shape[-1])
+
+
+def row2im(rows: Array, window: Window) -> Array:
+    """Add every row back to where it came from: the adjoint of `im2row`, in its shapes."""
+    entries = rows.reshape(rows.shape[0], *window.output, *window.kernel, rows.shape[-1])
+    x = xp.zeros((rows.shape[0], *window.size, rows.shape[-1]), dtype=rows.dtype)
+    for entry, outs, ins in taps(window):
+        x[ins] += entries[outs + entry]
+    return x

@@ -1,0 +1,126 @@
+"""Pooling: the largest or the mean value of every window, channel by channel."""
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+from minidl.backend import Array, check_float, xp
+from minidl.ops._lowering import Padding, PerAxis, Window, check_image, make_window, taps
+from minidl.ops._precision import widen
+from minidl.ops.reduction import max as max_over
+from minidl.ops.reduction import mean as mean_over
+
+Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
+
+
+def max_pool(
+    x: Array,
+    *,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Result:
+    """y = largest x of each window, padding being -inf; of equal ones the first takes the gradient."""
+    window = _check_pool(x, kernel_size, stride, padding, dilation, ceil_mode, "max_pool")
+    y = xp.full((x.shape[0], *window.output, x.shape[-1]), -math.inf, dtype=x.dtype)
+    for _, outs, ins in taps(window):
+        xp.maximum(y[outs], x[ins], out=y[outs])
+
+    def pullback(dy: Array) -> Array:
+        # dx = sum over windows of dy at the first entry of x that is y, which may be NaN
+        dx = xp.zeros(x.shape, dtype=x.dtype)
+        untaken = xp.ones(y.shape, dtype=bool)
+        for _, outs, ins in taps(window):
+            wins = untaken[outs] & ((x[ins] == y[outs]) | (x[ins] != x[ins]))
+            dx[ins] += xp.where(wins, dy[outs], 0)
+            untaken[outs] ^= wins
+        return dx
+
+    return y, pullback
+
+
+def avg_pool(
+    x: Array,
+    *,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Result:
+    """y = mean x of each window; the padding, zeros, counts unless ``count_include_pad`` is false."""
+    window = _check_pool(x, kernel_size, stride, padding, dilation, ceil_mode, "avg_pool")
+    total = xp.zeros((x.shape[0], *window.output, x.shape[-1]), dtype=widen(x[:0]).dtype)
+    for _, outs, ins in taps(window):
+        total[outs] += x[ins]
+    count = _count(window, count_include_pad, total)
+
+    def pullback(dy: Array) -> Array:
+        # dx = sum over windows of dy / count
+        share = widen(dy) / count
+        dx = xp.zeros(x.shape, dtype=share.dtype)
+        for _, outs, ins in taps(window):
+            dx[ins] += share[outs]
+        return dx.astype(x.dtype, copy=False)
+
+    return (total / count).astype(x.dtype, copy=False), pullback
+
+
+def global_max_pool(x: Array) -> Result:
+    """y = largest x of each image: (N, *spatial, C) to (N, C); of equal ones the first takes the gradient."""
+    return max_over(x, axis=_spatial_axes(x, "global_max_pool"))
+
+
+def global_avg_pool(x: Array) -> Result:
+    """y = mean x of each image: (N, *spatial, C) to (N, C)."""
+    return mean_over(x, axis=_spatial_axes(x, "global_avg_pool"))
+
+
+def _count(window: Window, include_pad: bool, like: Array) -> Array:
+    """Return how many entries of each window count, broadcastable to the outputs.
+
+    Padding counts if it is to; what lies behind it, where ``ceil_mode`` may reach, never does.
+    """
+    count = xp.ones((1,) * like.ndim, dtype=like.dtype)
+    for axis, n in enumerate(window.size):
+        before, after = window.padding[axis] if include_pad else (0, 0)
+        starts = [i * window.stride[axis] - window.padding[axis][0] for i in range(window.output[axis])]
+        steps = [k * window.dilation[axis] for k in range(window.kernel[axis])]
+        inside = [sum(-before <= start + step < n + after for step in steps) for start in starts]
+        shape = [1] * like.ndim
+        shape[axis + 1] = -1
+        count = count * xp.asarray(inside, dtype=like.dtype).reshape(shape)
+    return xp.maximum(count, 1)
+
+
+def _check_pool(
+    x: Array,
+    kernel_size: PerAxis,
+    stride: PerAxis | None,
+    padding: Padding,
+    dilation: PerAxis,
+    ceil_mode: bool,
+    owner: str,
+) -> Window:
+    """Refuse what does not fit together; return the window that the kernel sees."""
+    check_float(x, owner)
+    check_image(x, owner)
+    steps = kernel_size if stride is None else stride
+    window = make_window(x.shape[1:-1], kernel_size, steps, padding, dilation, owner, ceil_mode=ceil_mode)
+    if any(max(pads) >= reach for pads, reach in zip(window.padding, window.extent, strict=True)):
+        raise ValueError(
+            f"{owner}: expected padding smaller than the kernel, which reaches over {window.extent}, "
+            f"got {window.padding}: a window would see padding alone"
+        )
+    return window
+
+
+def _spatial_axes(x: Array, owner: str) -> tuple[int, ...]:
+    check_float(x, owner)
+    check_image(x, owner)
+    if not math.prod(x.shape[1:-1]):
+        raise ValueError(f"{owner}: expected at least one pixel, got shape {x.shape}")
+    return tuple(range(1, x.ndim - 1))
