@@ -1,0 +1,257 @@
+"""Weights in files: safetensors with a manifest of checksums, written all or nothing and checked before use.
+
+A file is an 8-byte length, a JSON header that names the tensors, and their bytes. Our manifest lies in the
+header's ``__metadata__``; files of other programs have none and load without checksums.
+"""
+
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from minidl.backend import to_numpy
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from minidl.layers.base import Layer
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+HostArray: TypeAlias = "npt.NDArray[Any]"
+
+FORMAT = 1
+MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+DTYPES = {
+    "BOOL": np.dtype("?"),
+    "U8": np.dtype("u1"),
+    "I8": np.dtype("i1"),
+    "U16": np.dtype("<u2"),
+    "I16": np.dtype("<i2"),
+    "U32": np.dtype("<u4"),
+    "I32": np.dtype("<i4"),
+    "U64": np.dtype("<u8"),
+    "I64": np.dtype("<i8"),
+    "BF16": np.dtype("<u2"),  # the bits
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+
+
+def save_weights(model: "Layer", path: PathLike) -> None:
+    """Write the parameters and buffers of a model to a safetensors file, all or nothing.
+
+    A crash or a full disk at any moment leaves either the old file or the new one.
+
+    Args:
+        model: any layer.
+        path: the file, conventionally ``*.safetensors``; an existing one is replaced.
+
+    Raises:
+        OSError: the file could not be written; what was there is still there.
+    """
+    write_tensors(path, model.state())
+
+
+def load_weights(model: "Layer", path: PathLike, strict: bool = True) -> None:
+    """Read the parameters and buffers of a model from a safetensors file, ours or another program's.
+
+    Nothing is written to the model before everything is checked.
+
+    Args:
+        model: the layer to load into.
+        path: a safetensors file.
+        strict: refuse names that are missing or unexpected; otherwise those are left alone.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or no safetensors file, or its names and shapes are not the model's;
+            all names that do not fit are listed.
+    """
+    tensors, _ = read_tensors(path)
+    try:
+        model.load_state(tensors, strict=strict)
+    except ValueError as error:
+        error.add_note(f"while loading {os.fspath(path)}")
+        raise
+
+
+def write_tensors(path: PathLike, tensors: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> None:
+    """Write named arrays of either backend, and what else JSON can say, to one file, all or nothing."""
+    from safetensors.numpy import save
+
+    arrays = {name: _plain(name, tensor) for name, tensor in tensors.items()}
+    manifest = {
+        "format": FORMAT,
+        "minidl": _version(),
+        "numpy": np.__version__,
+        "sha256": {name: _sha256(array) for name, array in arrays.items()},
+        "extra": dict(extra or {}),
+    }
+    content = save(arrays, metadata={"minidl": json.dumps(manifest)})
+    with replacing(path) as file:
+        file.write(content)
+
+
+def read_tensors(path: PathLike) -> tuple[dict[str, HostArray], dict[str, Any]]:
+    """Return the arrays of a safetensors file and the extra part of its manifest (empty in foreign files).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged: truncated, altered, or something else altogether.
+    """
+    if os.path.isdir(path):
+        raise ValueError(f"{path}: expected a safetensors file, got a folder")
+    with open(path, "rb") as file:
+        try:
+            header, size = _read_header(file)
+            manifest = _manifest(header.pop("__metadata__", {}), header.keys())
+            entries = _entries(header, size)
+            checksums = manifest.get("sha256")
+            tensors = {entry.name: _read_tensor(file, entry, checksums) for entry in entries}
+        except ValueError as error:
+            raise ValueError(f"{path}: expected an intact safetensors file, but {error}") from error
+    return tensors, manifest.get("extra", {})
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of ``path`` once it is complete; an exception leaves no trace."""
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target}: there is no folder {target.parent}; make it first")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name in a folder survive a power cut; Windows has no such call."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _plain(name: str, tensor: Any) -> HostArray:
+    """Return a little-endian C-contiguous NumPy array: safetensors scrambles every other kind."""
+    array = to_numpy(tensor)
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in DTYPES.values():
+        raise TypeError(f"{name}: expected numbers or booleans, got {array.dtype}")
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def _sha256(array: HostArray) -> str:
+    return hashlib.sha256(array.data).hexdigest()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("minidl")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+class _Entry(NamedTuple):
+    """What the header says about one tensor; the data begins at byte ``begin`` after the header."""
+
+    begin: int
+    end: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
+    """Return the header, and the number of bytes that follow it."""
+    total = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if total < 8 or length > min(total - 8, MAX_HEADER):
+        raise ValueError(f"its {total} bytes are truncated or of another format")
+    try:
+        header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
+    except RecursionError as error:
+        raise ValueError("its header is nested too deeply") from error
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    return header, total - 8 - length
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise ValueError("a name occurs twice in its header")
+    return names
+
+
+def _manifest(metadata: Any, names: Set[str]) -> dict[str, Any]:
+    """Return the manifest that `write_tensors` left, or an empty one for a foreign file."""
+    text = metadata.get("minidl", "{}") if isinstance(metadata, dict) else None
+    manifest = json.loads(text) if isinstance(text, str) else None
+    if not isinstance(manifest, dict):
+        raise ValueError("its metadata is unreadable")
+    if manifest.get("format", FORMAT) != FORMAT:
+        raise ValueError(
+            f"it has format {manifest['format']}, and this minidl reads format {FORMAT}; upgrade minidl"
+        )
+    sums = manifest.get("sha256", {})
+    if manifest and (not isinstance(sums, dict) or sums.keys() != names):
+        raise ValueError("its checksums are those of other tensors")
+    return manifest
+
+
+def _entries(header: dict[str, Any], size: int) -> list[_Entry]:
+    """Return the entries in the order of their data, which must fill the file without gap or overlap."""
+    entries = sorted(_entry(name, fields) for name, fields in header.items())
+    position = 0
+    for entry in entries:
+        if entry.begin != position or entry.end - entry.begin != _itemsize(entry) * math.prod(entry.shape):
+            raise ValueError(f"the place of {entry.name!r} in it does not fit its shape {entry.shape}")
+        position = entry.end
+    if position != size:
+        raise ValueError(f"it has {size} bytes of data in place of {position}")
+    return entries
+
+
+def _entry(name: str, fields: Any) -> _Entry:
+    match fields:
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end]}:
+            if all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+                return _Entry(begin, end, name, dtype, tuple(shape))
+    raise ValueError(f"its header describes {name!r} as {fields!r:.100}")
+
+
+def _itemsize(entry: _Entry) -> int:
+    if entry.dtype not in DTYPES:
+        raise ValueError(f"{entry.name!r} has the dtype {entry.dtype!r}; known are {', '.join(DTYPES)}")
+    return DTYPES[entry.dtype].itemsize
+
+
+def _read_tensor(file: IO[bytes], entry: _Entry, checksums: Any) -> HostArray:
+    """Read the next tensor of the file, bfloat16 (which NumPy has not) as float32."""
+    content = np.empty(entry.end - entry.begin, np.uint8)
+    file.readinto(content)  # type: ignore[attr-defined]
+    if checksums and checksums[entry.name] != _sha256(content):
+        raise ValueError(f"the content of {entry.name!r} is not what was written")
+    array = content.view(DTYPES[entry.dtype]).reshape(entry.shape)
+    if entry.dtype == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array

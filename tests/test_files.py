@@ -1,0 +1,257 @@
+"""A weights file is written whole or not at all, and read only if every byte is what was written."""
+
+import json
+import os
+import pickle
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from safetensors.numpy import load_file, save_file
+
+from minidl import files
+from minidl.files import read_tensors, write_tensors
+
+tensors = {
+    "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "0.bias": np.array([0.5, -1.5], dtype=np.float64),
+    "1.counter": np.array(3, dtype=np.int64),
+    "2.empty": np.zeros((0, 4), np.float16),
+    "2.mask": np.array([True, False]),
+}
+
+
+def assert_same(actual, expected) -> None:
+    assert actual.keys() == expected.keys()
+    for name, array in expected.items():
+        assert actual[name].dtype == array.dtype
+        assert actual[name].shape == array.shape
+        np.testing.assert_array_equal(actual[name], array)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=8).filter(
+            lambda name: name != "__metadata__"
+        ),
+        npst.arrays(
+            st.sampled_from(["?", "u1", "<i2", ">i4", "<i8", "<f2", "<f4", ">f8"]),
+            npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+        ),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_what_was_written_is_read_whatever_the_dtype_order_and_name(
+    tmp_path_factory, arrays, transposed
+) -> None:
+    path = tmp_path_factory.mktemp("files") / "model.safetensors"
+    if transposed:
+        arrays = {name: array.T for name, array in arrays.items()}
+    write_tensors(path, arrays, extra={"epoch": 3})
+    found, extra = read_tensors(path)
+    assert extra == {"epoch": 3}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype.newbyteorder("<")
+        assert found[name].flags.writeable
+
+
+def test_arrays_that_are_not_contiguous_are_not_scrambled(tmp_path) -> None:
+    weight = np.arange(12, dtype=np.float32).reshape(3, 4)
+    views = {"t": weight.T, "s": weight[:, ::2], "r": weight[::-1]}
+    write_tensors(tmp_path / "w.safetensors", views)
+    for name, array in load_file(tmp_path / "w.safetensors").items():
+        np.testing.assert_array_equal(array, views[name])
+
+
+def test_the_safetensors_library_reads_our_files_and_we_read_its(tmp_path) -> None:
+    write_tensors(tmp_path / "ours.safetensors", tensors)
+    assert_same(load_file(tmp_path / "ours.safetensors"), tensors)
+    save_file(tensors, tmp_path / "theirs.safetensors", metadata={"format": "pt"})
+    assert_same(read_tensors(tmp_path / "theirs.safetensors")[0], tensors)
+
+
+def test_the_manifest_names_versions_and_a_checksum_for_each_tensor(tmp_path) -> None:
+    write_tensors(tmp_path / "w.safetensors", tensors)
+    content = (tmp_path / "w.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    manifest = json.loads(header["__metadata__"]["minidl"])
+    assert manifest["format"] == 1
+    assert manifest["numpy"] == np.__version__
+    assert "minidl" in manifest
+    assert manifest["sha256"].keys() == tensors.keys()
+    # SHA-256 of no bytes at all
+    assert manifest["sha256"]["2.empty"].startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path) -> None:
+    for name in ("a", "b"):
+        write_tensors(tmp_path / name, tensors, extra={"x": 1, "y": [2]})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_bfloat16_of_other_programs_becomes_float32(tmp_path, torch) -> None:
+    from safetensors.torch import save_file as save_torch_file
+
+    x = torch.tensor([1.0, -2.5, 3e38, float("inf"), 0.1], dtype=torch.bfloat16)
+    save_torch_file({"x": x}, tmp_path / "w.safetensors")
+    found, _ = read_tensors(tmp_path / "w.safetensors")
+    assert found["x"].dtype == np.float32
+    np.testing.assert_array_equal(found["x"], x.float().numpy())
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    write_tensors(target, {"x": np.zeros(2)})
+    try:
+        link.symlink_to(target)
+    except OSError:
+        pytest.skip("no links here")
+    write_tensors(link, {"x": np.ones(2)})
+    assert link.is_symlink()
+    assert read_tensors(target)[0]["x"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call) -> None:
+    path = tmp_path / "w.safetensors"
+    write_tensors(path, {"x": np.zeros(2)})
+    before = path.read_bytes()
+
+    def full(*arguments) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, call, full)
+    with pytest.raises(OSError, match="No space left"):
+        write_tensors(path, {"x": np.ones(2)})
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_an_interrupt_while_writing_leaves_the_old_file_and_nothing_else(tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_tensors(path, {"x": np.zeros(2)})
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), files.replacing(path) as file:  # noqa: PT012
+        file.write(before[:20])
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_the_new_file_is_on_disk_before_it_takes_the_old_ones_place(tmp_path, monkeypatch) -> None:
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            files.os, name, lambda *arguments, name=name, real=real: calls.append(name) or real(*arguments)
+        )
+    write_tensors(tmp_path / "w.safetensors", tensors)
+    assert calls == (["fsync", "replace", "fsync"] if os.name == "posix" else ["fsync", "replace"])
+
+
+def test_a_missing_folder_is_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere; make it first"):
+        write_tensors(tmp_path / "nowhere" / "w.safetensors", tensors)
+    with pytest.raises(FileNotFoundError):
+        read_tensors(tmp_path / "w.safetensors")
+
+
+def test_arrays_of_something_else_than_numbers_are_refused(tmp_path) -> None:
+    with pytest.raises(TypeError, match="names: expected numbers or booleans, got <U1"):
+        write_tensors(tmp_path / "w.safetensors", {"names": np.array(["a"])})
+    assert list(tmp_path.iterdir()) == []
+
+
+def raw(header, data=b"") -> bytes:
+    """A file with a header of one's own."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(begin, end, shape, dtype="F32") -> dict:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+manifest = {"__metadata__": {"minidl": json.dumps({"format": 1, "sha256": {"x": "0" * 64}})}}
+
+DAMAGED = {
+    "empty": (b"", "its 0 bytes are truncated or of another format"),
+    "a few bytes": (b"abc", "its 3 bytes are truncated or of another format"),
+    "pickle": (pickle.dumps(tensors), "truncated or of another format"),
+    "numpy": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}", "truncated or of another format"),
+    "cut in the header": (raw({"x": entry(0, 4, [1])})[:20], "truncated or of another format"),
+    "cut in the data": (raw({"x": entry(0, 8, [2])}, bytes(7)), "it has 7 bytes of data in place of 8"),
+    "too long": (raw({"x": entry(0, 8, [2])}, bytes(9)), "it has 9 bytes of data in place of 8"),
+    "no JSON": (raw(b"not json"), "Expecting value"),
+    "no UTF-8": (raw(b'{"\xff": 1}'), "codec can't decode"),
+    "deep": (raw(b"[" * 100_000), "its header is nested too deeply"),
+    "no object": (raw([1, 2]), "its header is no JSON object"),
+    "twice": (raw(b'{"x": {}, "x": {}}'), "a name occurs twice in its header"),
+    "twice inside": (raw(b'{"x": {"dtype": "F32", "dtype": "F64"}}'), "a name occurs twice"),
+    "huge shape": (
+        raw({"x": entry(0, 4, [2**62])}, bytes(4)),
+        r"the place of 'x' in it does not fit its shape",
+    ),
+    "a hole": (raw({"x": entry(0, 4, [1]), "y": entry(8, 12, [1])}, bytes(12)), "the place of 'y'"),
+    "an overlap": (raw({"x": entry(0, 8, [2]), "y": entry(4, 12, [2])}, bytes(12)), "the place of 'y'"),
+    "backwards": (raw({"x": entry(4, 0, [1])}, bytes(4)), "the place of 'x'"),
+    "negative": (raw({"x": entry(-4, 0, [1])}, bytes(4)), "its header describes 'x' as"),
+    "bool as size": (raw({"x": entry(0, 4, [True])}, bytes(4)), "its header describes 'x' as"),
+    "float as size": (raw({"x": entry(0, 4, [1.0])}, bytes(4)), "its header describes 'x' as"),
+    "no entry": (raw({"x": 3}), "its header describes 'x' as 3"),
+    "no shape": (raw({"x": {"dtype": "F32", "data_offsets": [0, 4]}}, bytes(4)), "its header describes 'x'"),
+    "dtype": (raw({"x": entry(0, 1, [1], "F8_E4M3")}, b"0"), "'x' has the dtype 'F8_E4M3'; known are BOOL"),
+    "checksum": (
+        raw(manifest | {"x": entry(0, 4, [1])}, bytes(4)),
+        "the content of 'x' is not what was written",
+    ),
+    "unlisted": (
+        raw(manifest | {"y": entry(0, 4, [1])}, bytes(4)),
+        "its checksums are those of other tensors",
+    ),
+    "metadata": (raw({"__metadata__": 7}), "its metadata is unreadable"),
+    "no manifest": (raw({"__metadata__": {"minidl": "[]"}}), "its metadata is unreadable"),
+    "no checksums": (
+        raw({"__metadata__": {"minidl": '{"sha256": [3]}'}}),
+        "its checksums are those of other",
+    ),
+    "newer": (raw({"__metadata__": {"minidl": '{"format": 2}'}}), "format 2, and this minidl reads format 1"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_or_foreign_file_is_named(tmp_path, kind) -> None:
+    content, message = DAMAGED[kind]
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=rf"weights\.safetensors: expected an intact safetensors file, but .*{message}"
+    ):
+        read_tensors(path)
+
+
+def test_a_folder_is_no_file(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"expected a safetensors file, got a folder"):
+        read_tensors(tmp_path)
+
+
+@given(st.data())
+def test_any_flipped_bit_of_the_data_and_any_cut_are_noticed(tmp_path_factory, data) -> None:
+    path = tmp_path_factory.mktemp("files") / "w.safetensors"
+    write_tensors(path, tensors)
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    if data.draw(st.booleans()):
+        content[data.draw(st.integers(start, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"w\.safetensors: expected an intact safetensors file"):
+        read_tensors(path)
