@@ -1,0 +1,98 @@
+"""Normalisation: mean 0 and variance 1 over some axes, then a learned scale and shift."""
+
+from typing import Any
+
+from minidl import ops
+from minidl.backend import Array
+from minidl.ops.norm import Result
+from minidl.tensor import Tensor, apply
+
+
+def batch_norm(
+    x: Array | Tensor,
+    weight: Array | Tensor | None = None,
+    bias: Array | Tensor | None = None,
+    mean: Array | None = None,
+    var: Array | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalise each channel by the statistics of the batch and all positions, or by given ones.
+
+    ``y = weight (x - mean) / sqrt(var + eps) + bias``, with the biased variance. Gradients flow through the
+    statistics of the batch; given ones, as a network has for evaluation, are constants.
+
+    Args:
+        x: ``(N, ..., C)``, with more than one value for each channel unless the statistics are given.
+        weight: the scale of each channel, ``(C,)``; 1 by default.
+        bias: the shift of each channel, ``(C,)``; 0 by default.
+        mean: ``(C,)``, given together with ``var``; by default the mean of the batch.
+        var: ``(C,)``, given together with ``mean``; by default the variance of the batch.
+        eps: added to the variance.
+
+    Returns:
+        ``y``, of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: not an array, not floating-point, or weights of another dtype.
+        ValueError: shapes that do not agree, statistics of a single value, ``eps <= 0``, ``mean`` without
+            ``var``.
+
+    Example:
+        >>> import minidl
+        >>> from minidl import functional as F
+        >>> F.batch_norm(minidl.asarray([[1.0], [2.0], [3.0]])).ravel()
+        array([-1.2247, 0. , 1.2247], dtype=float32)
+
+    Source: Ioffe and Szegedy, Batch normalization, 2015.
+    """
+    if (mean is None) != (var is None):
+        raise ValueError("batch_norm: expected both mean and var, or neither")
+    if mean is None:
+        return apply(_batch_norm, x, weight, bias, eps=eps)
+    return apply(ops.batch_norm_inference, x, weight, bias, mean=mean, var=var, eps=eps)
+
+
+def _batch_norm(x: Array, w: Array | None, b: Array | None, *, eps: float) -> Result:
+    """Leave the statistics out of the value, whose gradient is that of y alone."""
+    (y, _, _), pullback = ops.batch_norm(x, w, b, eps=eps)
+    return y, pullback
+
+
+def layer_norm(
+    x: Array | Tensor,
+    weight: Array | Tensor | None = None,
+    bias: Array | Tensor | None = None,
+    normalized_shape: tuple[int, ...] | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalise each sample over its last axes.
+
+    ``y = weight (x - mean) / sqrt(var + eps) + bias``, with the biased variance over the last axes.
+
+    Args:
+        x: ``(..., *normalized_shape)``.
+        weight: the scale of each element, ``normalized_shape``; 1 by default.
+        bias: the shift of each element, ``normalized_shape``; 0 by default.
+        normalized_shape: the lengths of the axes to normalise over; by default those of the weight, or
+            without one the last axis.
+        eps: added to the variance.
+
+    Returns:
+        ``y``, of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: not an array, not floating-point, or weights of another dtype.
+        ValueError: shapes that do not agree, a mean over a single value, ``eps <= 0``.
+
+    Example:
+        >>> import minidl
+        >>> from minidl import functional as F
+        >>> F.layer_norm(minidl.asarray([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]]))
+        array([[-1.2247,  0.    ,  1.2247],
+               [-1.2247,  0.    ,  1.2247]], dtype=float32)
+
+    Source: Ba, Kiros and Hinton, Layer normalization, 2016.
+    """
+    if normalized_shape is None:
+        normalized_shape = x.shape[-1:] if weight is None else weight.shape
+    return apply(ops.layer_norm, x, weight, bias, normalized_shape=normalized_shape, eps=eps)

@@ -1,0 +1,207 @@
+"""Loss objects: forward and backward in turn, called on arrays or Tensors; and the accuracy."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from minidl import ops
+from minidl.losses import CrossEntropy, Loss, MeanSquaredError, accuracy
+from minidl.tensor import Tensor
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(5, 4)) * 3
+LABELS = RNG.integers(0, 4, 5)
+P = RNG.dirichlet(np.ones(4), 5)
+WEIGHT = RNG.random(4)
+
+# loss, prediction, target, and the operation that it must be
+CASES = [
+    (CrossEntropy(), LOGITS, LABELS, ops.cross_entropy, {}),
+    (CrossEntropy(), LOGITS, P, ops.cross_entropy, {}),
+    (CrossEntropy(reduction="sum"), LOGITS, LABELS, ops.cross_entropy, {"reduction": "sum"}),
+    (
+        CrossEntropy(weight=WEIGHT, ignore_index=2, label_smoothing=0.1),
+        LOGITS,
+        LABELS,
+        ops.cross_entropy,
+        {"weight": WEIGHT, "ignore_index": 2, "label_smoothing": 0.1},
+    ),
+    (CrossEntropy(from_logits=False), P, LABELS, ops.cross_entropy_probabilities, {}),
+    (CrossEntropy(from_logits=False), P, np.eye(4)[LABELS], ops.cross_entropy_probabilities, {}),
+    (MeanSquaredError(), LOGITS, P, ops.mse_loss, {}),
+    (MeanSquaredError(reduction="sum"), LOGITS, P, ops.mse_loss, {"reduction": "sum"}),
+]
+
+
+@pytest.mark.parametrize(("loss", "prediction", "target", "op", "options"), CASES)
+def test_a_loss_is_its_operation(loss, prediction, target, op, options):
+    y, pullback = op(prediction, target=target, **options)
+    assert loss.forward(prediction, target) == y
+    np.testing.assert_array_equal(loss.backward(), pullback(np.ones_like(y)))
+    value, again = loss.vjp(prediction, target)
+    assert value == y
+    np.testing.assert_array_equal(again(np.asarray(2.0)), pullback(np.asarray(2.0)))
+
+
+@pytest.mark.parametrize(("loss", "prediction", "target", "op", "options"), CASES)
+def test_on_tensors_it_records_and_on_arrays_it_is_forward(loss, prediction, target, op, options):
+    expected, pullback = op(prediction, target=target, **options)
+    leaf = Tensor(prediction, requires_grad=True)
+    y = loss(leaf, target)
+    assert isinstance(y, Tensor)
+    y.backward()
+    assert y.data == expected
+    np.testing.assert_array_equal(leaf.grad, pullback(np.ones_like(expected)))
+    assert loss(Tensor(prediction), Tensor(target)).data == expected
+    assert loss(prediction, target) == expected
+    np.testing.assert_array_equal(loss.backward(), leaf.grad)
+
+
+def test_without_a_reduction_the_upstream_is_asked_for():
+    loss = MeanSquaredError(reduction="none")
+    losses = loss.forward(LOGITS, P)
+    np.testing.assert_array_equal(losses, (LOGITS - P) ** 2)
+    with pytest.raises(
+        ValueError, match=r"expected an upstream gradient of shape \(5, 4\), got none; call backward"
+    ):
+        loss.backward()
+    with pytest.raises(ValueError, match=r"expected shape \(5, 4\), got \(5,\)"):
+        loss.backward(np.ones(5))
+    np.testing.assert_allclose(loss.backward(losses), 2 * (LOGITS - P) * losses)
+
+
+def test_a_float32_loss_takes_a_float32_upstream():
+    loss = CrossEntropy(reduction="none")
+    loss.forward(LOGITS.astype("float32"), LABELS)
+    assert loss.backward(np.ones(5)).dtype == np.float32
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(label_smoothing=0.1), MeanSquaredError()])
+def test_backward_before_forward_and_backward_twice_name_the_loss(loss):
+    name = repr(loss).replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(
+        RuntimeError, match=f"{name}: backward without a forward; call forward once before each"
+    ):
+        loss.backward()
+    loss.forward(LOGITS, P)
+    loss.backward()
+    with pytest.raises(RuntimeError, match=f"{name}: backward without a forward"):
+        loss.backward()
+
+
+def test_a_forward_that_fails_leaves_nothing_to_go_back_through():
+    loss = MeanSquaredError()
+    loss.forward(LOGITS, P)
+    with pytest.raises(ValueError, match="mse_loss: expected a target of shape") as caught:
+        loss.forward(LOGITS, P[:2])
+    assert caught.value.__notes__ == ["in MeanSquaredError()"]
+    with pytest.raises(RuntimeError, match="backward without a forward"):
+        loss.backward()
+
+
+def test_m28_the_loss_reported_is_the_loss():
+    logits, labels = np.log([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]), np.array([0, 2])
+    np.testing.assert_allclose(CrossEntropy().forward(logits, labels), -(math.log(0.5) + math.log(0.8)) / 2)
+    np.testing.assert_allclose(
+        CrossEntropy(reduction="sum").forward(logits, labels), -math.log(0.5) - math.log(0.8)
+    )
+
+
+def test_m12_the_mean_of_squared_errors_and_its_gradient_divide_by_all_elements():
+    loss = MeanSquaredError()
+    assert loss.forward(np.full((2, 5), 3.0), np.ones((2, 5))) == 4
+    np.testing.assert_array_equal(loss.backward(), np.full((2, 5), 2 * 2 / 10))
+
+
+class TestSoftmaxTwice:
+    """M24: probabilities handed to a loss from logits."""
+
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+    def test_m24_probabilities_are_noticed_once_for_each_loss(self, dtype):
+        loss = CrossEntropy()
+        with pytest.warns(
+            UserWarning, match=r"CrossEntropy\(\): .* looks like probabilities.*from_logits=False"
+        ) as caught:
+            loss.forward(P.astype(dtype), LABELS)
+        assert caught[0].filename == __file__
+        loss.forward(P, LABELS)
+        with pytest.warns(UserWarning, match="looks like probabilities"):
+            CrossEntropy()(Tensor(P), LABELS)
+
+    @pytest.mark.parametrize(
+        "scores", [LOGITS, P * 1.01, P - 0.3, LOGITS * 0, LOGITS * 1e300, P[:0], P * math.nan]
+    )
+    def test_logits_are_not(self, scores):
+        CrossEntropy().forward(scores, LABELS[: len(scores)])
+
+    def test_only_the_first_forward_is_looked_at(self):
+        loss = CrossEntropy()
+        loss.forward(LOGITS, LABELS)
+        loss.forward(P, LABELS)
+
+    def test_a_loss_of_probabilities_expects_them(self):
+        CrossEntropy(from_logits=False).forward(P, LABELS)
+
+
+def test_a_target_that_waits_for_a_gradient_is_refused():
+    with pytest.raises(
+        ValueError, match=r"MeanSquaredError\(\): targets and weights take no gradient.*detach"
+    ):
+        MeanSquaredError()(Tensor(LOGITS, requires_grad=True), Tensor(P, requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [
+        (CrossEntropy(), "CrossEntropy()"),
+        (
+            CrossEntropy(from_logits=False, reduction="sum"),
+            "CrossEntropy(from_logits=False, reduction='sum')",
+        ),
+        (
+            CrossEntropy(weight=WEIGHT, ignore_index=-1, label_smoothing=0.1),
+            "CrossEntropy(weight=<4 classes>, ignore_index=-1, label_smoothing=0.1)",
+        ),
+        (MeanSquaredError(reduction="none"), "MeanSquaredError(reduction='none')"),
+    ],
+)
+def test_the_repr_says_what_was_asked_for(loss, text):
+    assert repr(loss) == text
+
+
+def test_a_reduction_is_checked_at_once():
+    with pytest.raises(ValueError, match="CrossEntropy: expected a reduction of mean, sum, none, got 'avg'"):
+        CrossEntropy(reduction="avg")
+
+
+def test_a_loss_without_vjp_says_so():
+    with pytest.raises(NotImplementedError, match=r"Loss: a loss defines vjp\(prediction, target\)"):
+        Loss().forward(LOGITS, P)
+
+
+class TestAccuracy:
+    def test_is_the_share_of_rows_that_are_right(self):
+        hits = sum(
+            int(max(range(4), key=lambda k: row[k]) == label)
+            for row, label in zip(LOGITS, LABELS, strict=True)
+        )
+        assert accuracy(LOGITS, LABELS) == hits / 5
+        assert type(accuracy(LOGITS, LABELS)) is float
+        assert accuracy(np.eye(3), np.arange(3)) == 1
+
+    def test_of_every_position(self):
+        assert accuracy(np.zeros((2, 3, 4)), np.array([[0, 0, 0], [0, 1, 2]])) == 4 / 6
+
+    def test_of_nothing(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert math.isnan(accuracy(np.zeros((0, 4)), np.zeros(0, dtype=int)))
+
+    @pytest.mark.parametrize(
+        ("scores", "labels"), [((5, 4), (4,)), ((5, 4), (5, 4)), ((), ()), ((5, 0), (5,))]
+    )
+    def test_shapes_that_do_not_agree(self, scores, labels):
+        with pytest.raises(ValueError, match=r"accuracy: expected scores \(..., K\) and labels \(...\), got"):
+            accuracy(np.zeros(scores), np.zeros(labels, dtype=int))
