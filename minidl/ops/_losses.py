@@ -82,7 +82,7 @@ def read_classes(
         wanted = target.reshape(-1, classes).astype(dtype, copy=False)
         return Classes(None, _smoothed(wanted, label_smoothing) * by_class, len(wanted) or math.nan, False)
 
-    labels = target.reshape(-1).astype(xp.int64, copy=False)
+    labels = target.reshape(-1).astype(xp.int64, copy=False)  # wide enough for any ignore_index
     kept = xp.ones(labels.shape, dtype=bool) if ignore_index is None else labels != ignore_index
     labels = xp.where(kept, labels, 0)
     inside = check_labels(labels, classes, owner)
