@@ -62,7 +62,8 @@ else:
     xp, name = _choose(os.environ.get("MINIDL_BACKEND") or "numpy")
 
 DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
-BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a long buffer: few launches, or a warm cache
+BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a long buffer: few launches, or a warm
+cache
 
 
 def _module_of(a: object) -> str:
@@ -212,14 +213,19 @@ def check_axis(axis: int, ndim: int, owner: str) -> int:
     return axis % ndim
 
 
-def check_labels(labels: Array, classes: int, owner: str) -> Array:
-    """Tell which labels lie in ``range(classes)``, as an array of booleans; on NumPy all must.
+def violated(inside: Array) -> bool:
+    """Tell whether some of the values are not inside their bounds.
 
-    To raise on CuPy would be to wait for the GPU: there only ``MINIDL_DEBUG=1`` raises, and otherwise the
-    caller turns what comes from the other labels into NaN.
+    To look on CuPy would be to wait for the GPU: there only ``MINIDL_DEBUG=1`` looks, and otherwise the
+    caller turns what comes from the other values into NaN.
     """
+    return (name == "numpy" or DEBUG) and not inside.all()
+
+
+def check_labels(labels: Array, classes: int, owner: str) -> Array:
+    """Tell which labels lie in ``range(classes)``, as an array of booleans; see ``violated``."""
     inside: Array = (labels >= 0) & (labels < classes)
-    if (name == "numpy" or DEBUG) and not inside.all():
+    if violated(inside):
         raise ValueError(
             f"{owner}: expected labels from 0 to {classes - 1}, got {labels[~inside][0]}; "
             "labels to leave out are marked by ignore_index"
