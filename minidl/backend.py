@@ -62,8 +62,7 @@ else:
     xp, name = _choose(os.environ.get("MINIDL_BACKEND") or "numpy")
 
 DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
-BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a long buffer: few launches, or a warm
-cache
+BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a buffer: few launches, or a warm cache
 
 
 def _module_of(a: object) -> str:
