@@ -5,6 +5,7 @@ batch the tiles meet. The plan depends on shapes alone and gradients are added u
 results are bit-identical for any number of cores, one included.
 """
 
+import functools
 import itertools
 import math
 import sys
@@ -30,6 +31,9 @@ FEW_WEIGHTS = 4096  # so few that adding up their gradients costs nothing
 MOST_PLANS = 256
 
 _inside: ContextVar[bool] = ContextVar("minidl_inside_tile", default=False)
+
+
+Locate: TypeAlias = "Callable[[Exception, int], None]"
 
 
 class Stage(Protocol):
@@ -61,14 +65,15 @@ class Plans:
         if not isinstance(x, xp.ndarray) or x.ndim < 2 or len(x) < 2:
             return [Piece(0, len(stages), 0)]
         key = (start, len(stages), x.shape, x.dtype.str)
-        if key not in self.pieces:
+        pieces = self.pieces.get(key)
+        if pieces is None:
             if len(self.pieces) >= MOST_PLANS:
                 self.pieces.clear()
-            self.pieces[key] = _new_plan(_costs(stages, x[:1]), len(stages), len(x))
-        return self.pieces[key]
+            pieces = self.pieces[key] = _new_plan(_costs(stages, x[:1]), len(stages), len(x))
+        return pieces
 
 
-def vjp(stages: Sequence[Stage], x: Any, plans: Plans) -> tuple[Any, Pullback]:
+def vjp(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate) -> tuple[Any, Pullback]:
     """Run a chain of stages; return its value and ``pullback(dy, input_grad=True) -> (dx, pairs)``.
 
     Every product uses one BLAS thread. Within a tile, and on a GPU, the stages just follow one another.
@@ -77,19 +82,20 @@ def vjp(stages: Sequence[Stage], x: Any, plans: Plans) -> tuple[Any, Pullback]:
         stages: what to run, first to last.
         x: the input of the first stage; axis 0 is the batch.
         plans: those of this chain, kept from call to call.
+        locate: ``locate(error, i)`` is told of every exception and the number of the stage it came from.
     """
     if _inside.get() or backend.name != "numpy":
-        return _chain(stages, x)
+        return _chain(stages, x, locate)
     pullbacks = []
 
-    def run(part: Sequence[Stage], x: Any, samples: int) -> Any:
-        y, pullback = _tiled(part, x, samples) if samples else _chain(part, x)
+    def run(part: Sequence[Stage], x: Any, samples: int, locate: Locate) -> Any:
+        y, pullback = _tiled(part, x, samples, locate) if samples else _chain(part, x, locate)
         pullbacks.append(pullback)
         return y
 
     with threads.single_threaded_blas():
-        y = _walk(stages, x, plans, run)
-    chained = _composed(pullbacks)
+        y = _walk(stages, x, plans, locate, run)
+    chained = _composed(pullbacks, lambda error, i: None)
 
     def pullback(dy: Any, input_grad: bool = True) -> tuple[Any, Pairs]:
         with threads.single_threaded_blas():
@@ -98,66 +104,81 @@ def vjp(stages: Sequence[Stage], x: Any, plans: Plans) -> tuple[Any, Pullback]:
     return y, pullback
 
 
-def predict(stages: Sequence[Stage], x: Any, plans: Plans) -> Any:
+def predict(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate) -> Any:
     """Run the ``predict`` of a chain of stages in the same tiles as ``vjp``, keeping nothing."""
     if _inside.get() or backend.name != "numpy":
-        return _predicted(stages, x)
+        return _predicted(stages, x, locate)
 
-    def run(part: Sequence[Stage], x: Any, samples: int) -> Any:
-        return _predicted_tiles(part, x, samples) if samples else _predicted(part, x)
+    def run(part: Sequence[Stage], x: Any, samples: int, locate: Locate) -> Any:
+        return _predicted_tiles(part, x, samples, locate) if samples else _predicted(part, x, locate)
 
     with threads.single_threaded_blas():
-        return _walk(stages, x, plans, run)
+        return _walk(stages, x, plans, locate, run)
 
 
-Run: TypeAlias = "Callable[[Sequence[Stage], Any, int], Any]"
-
-
-def _walk(stages: Sequence[Stage], x: Any, plans: Plans, run: Run) -> Any:
-    """Call ``run(part, x, samples)`` piece by piece; sample-wise stages in a row have a plan in common."""
+def _walk(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate, run: Callable[..., Any]) -> Any:
+    """Call ``run(part, x, samples, locate)`` piece by piece; sample-wise stages in a row share a plan."""
     start = 0
     for sample_wise, group in itertools.groupby(stages, key=lambda stage: bool(stage.sample_wise)):
         part = list(group)
         for piece in plans.find(part, start, x) if sample_wise else [Piece(0, len(part), 0)]:
-            x = run(part[piece.start : piece.stop], x, piece.samples)
+            first = start + piece.start
+            here = functools.partial(_shifted, locate, first) if first else locate
+            x = run(part[piece.start : piece.stop], x, piece.samples, here)
         start += len(part)
     return x
 
 
-def _chain(stages: Sequence[Stage], x: Any) -> tuple[Any, Pullback]:
+def _shifted(locate: Locate, first: int, error: Exception, i: int) -> None:
+    locate(error, first + i)
+
+
+def _chain(stages: Sequence[Stage], x: Any, locate: Locate) -> tuple[Any, Pullback]:
     pullbacks = []
-    for stage in stages:
-        x, pullback = stage.vjp(x)
+    for i, stage in enumerate(stages):
+        try:
+            x, pullback = stage.vjp(x)
+        except Exception as error:
+            locate(error, i)
+            raise
         pullbacks.append(pullback)
-    return x, _composed(pullbacks)
+    return x, _composed(pullbacks, locate)
 
 
-def _composed(pullbacks: Sequence[Pullback]) -> Pullback:
+def _composed(pullbacks: Sequence[Pullback], locate: Locate) -> Pullback:
     """Return the pullback of a chain: last to first, the pairs in the order of the stages."""
 
     def pullback(dy: Any, input_grad: bool = True) -> tuple[Any, Pairs]:
         found = []
         for i in reversed(range(len(pullbacks))):
-            dy, pairs = pullbacks[i](dy, input_grad=input_grad or i > 0)
+            try:
+                dy, pairs = pullbacks[i](dy, input_grad=input_grad or i > 0)
+            except Exception as error:
+                locate(error, i)
+                raise
             found.append(pairs)
         return dy, list(itertools.chain.from_iterable(reversed(found)))
 
     return pullback
 
 
-def _predicted(stages: Sequence[Stage], x: Any) -> Any:
-    for stage in stages:
-        x = stage.predict(x)
+def _predicted(stages: Sequence[Stage], x: Any, locate: Locate) -> Any:
+    for i, stage in enumerate(stages):
+        try:
+            x = stage.predict(x)
+        except Exception as error:
+            locate(error, i)
+            raise
     return x
 
 
-def _tiled(stages: Sequence[Stage], x: Array, samples: int) -> tuple[Any, Pullback]:
+def _tiled(stages: Sequence[Stage], x: Array, samples: int, locate: Locate) -> tuple[Any, Pullback]:
     """Run a chain tile by tile, each tile through all stages; the backward pass has the same tiles."""
     n = len(x)
     tiles, y = _tiles(n, samples), _Rows(n)
 
     def forward(i: int) -> Pullback:
-        part, pullback = _chain(stages, x[tiles[i]])
+        part, pullback = _chain(stages, x[tiles[i]], locate)
         y.put(tiles[i], part)
         return pullback
 
@@ -177,9 +198,9 @@ def _tiled(stages: Sequence[Stage], x: Array, samples: int) -> tuple[Any, Pullba
     return y.whole, pullback
 
 
-def _predicted_tiles(stages: Sequence[Stage], x: Array, samples: int) -> Any:
+def _predicted_tiles(stages: Sequence[Stage], x: Array, samples: int, locate: Locate) -> Any:
     tiles, y = _tiles(len(x), samples), _Rows(len(x))
-    _share_out(lambda i: y.put(tiles[i], _predicted(stages, x[tiles[i]])), len(tiles))
+    _share_out(lambda i: y.put(tiles[i], _predicted(stages, x[tiles[i]], locate)), len(tiles))
     return y.whole
 
 

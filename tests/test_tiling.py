@@ -20,6 +20,10 @@ from minidl.ops.linear import linear
 CORES = ["1", "2", "4"]
 
 
+def unlocated(error: Exception, i: int) -> None:
+    """Nobody is told."""
+
+
 class Weight:
     def __init__(self, *shape: int) -> None:
         self.data = np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32) / shape[0]
@@ -81,19 +85,19 @@ def image_batch(n: int = 40) -> Array:
 
 
 def untiled(stages: list[Any], x: Array, dy: Array) -> tuple[Array, Array, list[Array]]:
-    y, pullback = tiling._chain(stages, x)
+    y, pullback = tiling._chain(stages, x, unlocated)
     dx, pairs = pullback(dy)
     return y, dx, [gradient for _, gradient in pairs]
 
 
 def tiled(stages: list[Any], x: Array, dy: Array) -> tuple[Array, Array, list[Array]]:
-    y, pullback = tiling.vjp(stages, x, tiling.Plans())
+    y, pullback = tiling.vjp(stages, x, tiling.Plans(), unlocated)
     dx, pairs = pullback(dy)
     return y, dx, [gradient for _, gradient in pairs]
 
 
 def forward_and_backward(stages: list[Any], x: Array) -> Array:
-    return tiling.vjp(stages, x, tiling.Plans())[1](x)[0]
+    return tiling.vjp(stages, x, tiling.Plans(), unlocated)[1](x)[0]
 
 
 def upstream(n: int, *shape: int) -> Array:
@@ -138,7 +142,7 @@ class TestEquality:
 
     def test_without_the_gradient_of_the_input(self) -> None:
         stages, x, dy = images(), image_batch(), upstream(40, 10)
-        _, pullback = tiling.vjp(stages, x, tiling.Plans())
+        _, pullback = tiling.vjp(stages, x, tiling.Plans(), unlocated)
         dx, pairs = pullback(dy, input_grad=False)
         assert dx is None
         for (_, ours), theirs in zip(pairs, untiled(stages, x, dy)[2], strict=True):
@@ -146,7 +150,7 @@ class TestEquality:
 
     def test_a_pullback_gives_the_same_answer_twice_and_on_any_thread(self) -> None:
         stages, x, dy = images(), image_batch(), upstream(40, 10)
-        _, pullback = tiling.vjp(stages, x, tiling.Plans())
+        _, pullback = tiling.vjp(stages, x, tiling.Plans(), unlocated)
         first = pullback(dy)
         before = [gradient.copy() for _, gradient in first[1]]
         second: list[Any] = []
@@ -161,20 +165,23 @@ class TestEquality:
     def test_keys_come_in_the_order_of_the_stages_and_as_often_as_they_are_used(self) -> None:
         shared = Stage(conv, Weight(3, 3, 16, 16), Weight(16), padding="same")
         first = Stage(conv, Weight(3, 3, 3, 16), padding="same")
-        _, pullback = tiling.vjp([first, shared, shared], image_batch(), tiling.Plans())
+        _, pullback = tiling.vjp([first, shared, shared], image_batch(), tiling.Plans(), unlocated)
         keys = [key for key, _ in pullback(upstream(40, 16, 16, 16))[1]]
         assert keys == [*first.weights, *shared.weights, *shared.weights]
 
     def test_predict_is_vjp_without_the_pullback(self) -> None:
         stages, x = images(), image_batch()
         np.testing.assert_array_equal(
-            tiling.predict(stages, x, tiling.Plans()), tiling.vjp(stages, x, tiling.Plans())[0]
+            tiling.predict(stages, x, tiling.Plans(), unlocated),
+            tiling.vjp(stages, x, tiling.Plans(), unlocated)[0],
         )
 
     def test_predict_equals_the_untiled_stages(self) -> None:
         stages, x = images(), image_batch(41)
-        expected = tiling._predicted(stages, x)
-        np.testing.assert_allclose(tiling.predict(stages, x, tiling.Plans()), expected, rtol=1e-5, atol=1e-6)
+        expected = tiling._predicted(stages, x, unlocated)
+        np.testing.assert_allclose(
+            tiling.predict(stages, x, tiling.Plans(), unlocated), expected, rtol=1e-5, atol=1e-6
+        )
 
     def test_half_precision_gradients_are_added_up_in_single(self) -> None:
         total = tiling._OrderedSum()
@@ -282,30 +289,30 @@ class TestPlan:
     def test_a_plan_is_kept_for_its_shape(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plans = tiling.Plans()
         stages = images()
-        tiling.vjp(stages, image_batch(40), plans)
+        tiling.vjp(stages, image_batch(40), plans, unlocated)
         assert len(plans.pieces) == 1
         monkeypatch.setattr(tiling, "_costs", None)  # not asked again
-        tiling.vjp(stages, image_batch(40), plans)
-        tiling.predict(stages, image_batch(40), plans)
+        tiling.vjp(stages, image_batch(40), plans, unlocated)
+        tiling.predict(stages, image_batch(40), plans, unlocated)
 
     def test_plans_do_not_pile_up(self) -> None:
         plans = tiling.Plans()
         for n in range(2, 2 * tiling.MOST_PLANS):
-            tiling.vjp([Stage(relu)], np.ones((n, 1), np.float32), plans)
+            tiling.vjp([Stage(relu)], np.ones((n, 1), np.float32), plans, unlocated)
         assert len(plans.pieces) <= tiling.MOST_PLANS
 
     @pytest.mark.parametrize(
         "x", [np.ones((1, 3), np.float32), np.ones((0, 3), np.float32), np.ones(5, np.float32)]
     )
     def test_one_sample_no_sample_and_no_axes_are_left_whole(self, x: Array) -> None:
-        y, pullback = tiling.vjp([Stage(relu)], x, tiling.Plans())
+        y, pullback = tiling.vjp([Stage(relu)], x, tiling.Plans(), unlocated)
         np.testing.assert_array_equal(y, x)
         np.testing.assert_array_equal(pullback(x)[0], x)
 
     def test_a_stage_that_mixes_samples_all_the_same_is_left_whole(self) -> None:
         merge = Stage(lambda x: (x.reshape(-1, 1), lambda dy: dy.reshape(x.shape)))
         x = np.ones((1000, 1000), np.float32)
-        y, pullback = tiling.vjp([merge], x, tiling.Plans())
+        y, pullback = tiling.vjp([merge], x, tiling.Plans(), unlocated)
         assert y.shape == (1_000_000, 1)
         assert pullback(y)[0].shape == x.shape
 
@@ -339,10 +346,10 @@ class TestNesting:
 
             def vjp(self, x: Array) -> tuple[Array, tiling.Pullback]:
                 self.seen.append(x.shape)
-                return tiling.vjp(self.stages, x, tiling.Plans())
+                return tiling.vjp(self.stages, x, tiling.Plans(), unlocated)
 
             def predict(self, x: Array) -> Array:
-                return tiling.predict(self.stages, x, tiling.Plans())
+                return tiling.predict(self.stages, x, tiling.Plans(), unlocated)
 
             def parameters(self) -> Iterator[Weight]:
                 return (weight for stage in self.stages for weight in stage.parameters())
@@ -414,6 +421,32 @@ class TestExceptions:
         assert caught.value.args == (-2.0,)
         assert caught.value.__notes__ == ["layer 1: Failing()"]
 
+    @pytest.mark.parametrize("cores", CORES)
+    @pytest.mark.parametrize("position", [0, 1, 3, 4])
+    @pytest.mark.parametrize("where", ["forward", "backward", "predict"])
+    def test_the_number_of_the_stage_is_told_once(
+        self, monkeypatch: pytest.MonkeyPatch, cores: str, position: int, where: str
+    ) -> None:
+        monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
+        x = -np.ones((64, 128, 128), np.float32)
+        still = Stage(lambda x: (x, lambda dy: dy))
+        stages: list[Stage] = [still, still, Coupled(), still, still]
+        stages[2].op = still.op
+        stages[position] = self.failing("backward" if where == "backward" else "forward")
+
+        def locate(error: Exception, i: int) -> None:
+            error.add_note(f"at {i}")
+
+        def run() -> None:
+            if where == "predict":
+                tiling.predict(stages, x, tiling.Plans(), locate)
+            else:
+                tiling.vjp(stages, x, tiling.Plans(), locate)[1](x)
+
+        with pytest.raises(self.OwnError) as caught:
+            run()
+        assert caught.value.__notes__ == ["layer 1: Failing()", f"at {position}"]
+
     @pytest.mark.skipif(not threads.can_limit_blas(), reason="no BLAS here that can be limited")
     @pytest.mark.parametrize("where", ["forward", "backward"])
     def test_blas_threads_are_restored(self, where: str) -> None:
@@ -425,14 +458,14 @@ class TestExceptions:
                 forward_and_backward([self.failing(where)], x)
             assert {library.get_num_threads() for library in threads._libraries()} == {3}
             with pytest.raises(self.OwnError):
-                tiling.predict([self.failing("forward")], x, tiling.Plans())
+                tiling.predict([self.failing("forward")], x, tiling.Plans(), unlocated)
             assert {library.get_num_threads() for library in threads._libraries()} == {3}
         finally:
             threads._set_blas_threads(before)
 
     def test_a_wrong_shape_is_reported_with_the_batch_that_the_caller_knows(self) -> None:
         with pytest.raises(ValueError, match=r"\(40, 16, 16, 3\)"):
-            tiling.vjp([Stage(conv, Weight(3, 3, 5, 16))], image_batch(40), tiling.Plans())
+            tiling.vjp([Stage(conv, Weight(3, 3, 5, 16))], image_batch(40), tiling.Plans(), unlocated)
 
     def test_every_product_uses_one_blas_thread(self) -> None:
         seen: list[int] = []
@@ -447,5 +480,5 @@ class TestExceptions:
         if not threads.can_limit_blas():
             pytest.skip("no BLAS here that can be limited")
         x = np.ones((64, 128, 128), np.float32)
-        tiling.vjp([Stage(op), Coupled()], x, tiling.Plans())[1](x)
+        tiling.vjp([Stage(op), Coupled()], x, tiling.Plans(), unlocated)[1](x)
         assert set(seen[1:]) == {1}
