@@ -14,7 +14,10 @@ LEVELS = 65536  # a mask compares 16-bit numbers, so p is rounded to a multiple 
 def dropout(x: Array, *, p: float = 0.5, seed: int, counter: int = 0) -> Result:
     """y = x / (1 - p) with probability 1 - p, else 0; the mask depends on the seed and the counter alone."""
     check_float(x, "dropout")
-    levels = _kept_levels(p)
+    check_probability(p, "dropout")
+    levels = max(
+        1, round((1 - p) * LEVELS)
+    )  # how many of the 16-bit numbers stand for an element that is kept
     if levels == LEVELS:
         return x, lambda dy: dy
     kept = (random_lanes(seed, counter, x.size) < levels).reshape(x.shape)
@@ -30,10 +33,9 @@ def dropout(x: Array, *, p: float = 0.5, seed: int, counter: int = 0) -> Result:
     return masked(x), pullback
 
 
-def _kept_levels(p: float) -> int:
-    """Return how many of the 16-bit numbers stand for an element that is kept: at least one."""
+def check_probability(p: float, owner: str) -> None:
+    """Refuse everything but a number from 0 to below 1."""
     if not isinstance(p, (int, float)):
-        raise TypeError(f"dropout: expected p as a number, got {type(p).__name__}")
+        raise TypeError(f"{owner}: expected p as a number, got {type(p).__name__}")
     if not 0 <= p < 1:
-        raise ValueError(f"dropout: expected 0 <= p < 1, got {p}")
-    return max(1, round((1 - p) * LEVELS))
+        raise ValueError(f"{owner}: expected 0 <= p < 1, got {p}")

@@ -1,0 +1,70 @@
+"""Activations as layers: thin surfaces over the ops of the same names, explained in `minidl.functional`."""
+
+from minidl import ops
+from minidl.backend import Array
+from minidl.layers.base import Layer, Pullback
+
+
+class ReLU(Layer):
+    """y = max(x, 0)."""
+
+    sample_wise = True
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.relu, x)
+
+
+class Sigmoid(Layer):
+    """y = 1 / (1 + e^-x)."""
+
+    sample_wise = True
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.sigmoid, x)
+
+
+class Tanh(Layer):
+    """y = tanh x."""
+
+    sample_wise = True
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.tanh, x)
+
+
+class _AlongAxis(Layer):
+    """A function along one axis; along the first it couples the samples of a batch."""
+
+    def __init__(self, axis: int = -1) -> None:
+        if not isinstance(axis, int):
+            raise TypeError(f"{type(self).__name__}: expected axis as an int, got {type(axis).__name__}")
+        self.axis = axis
+
+    def extra_repr(self) -> str:
+        return "" if self.axis == -1 else f"axis={self.axis}"
+
+
+class Softmax(_AlongAxis):
+    """Turn scores into probabilities along an axis: y_i = e^(x_i) / sum_j e^(x_j).
+
+    Its backward is the exact product with the Jacobian, so it composes with any loss. To train a classifier,
+    leave it away and let ``CrossEntropy()`` take the logits: that is faster and exact for extreme ones.
+
+    Example:
+        >>> from minidl.backend import asarray
+        >>> layer = Softmax()
+        >>> layer.forward(asarray([1.0, 2.0]))
+        array([0.26894143, 0.7310586 ], dtype=float32)
+        >>> layer.backward(asarray([1.0, 0.0]))
+        array([ 0.19661193, -0.19661193], dtype=float32)
+    """
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.softmax, x, axis=self.axis)
+
+
+class LogSoftmax(_AlongAxis):
+    """y_i = x_i - log sum_j e^(x_j) along an axis."""
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.log_softmax, x, axis=self.axis)

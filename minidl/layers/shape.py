@@ -1,0 +1,93 @@
+"""Layers that only rearrange their input, or wrap a function."""
+
+from collections.abc import Callable
+from typing import Any
+
+from minidl import ops
+from minidl.backend import Array
+from minidl.layers.base import Layer, Pullback
+from minidl.layers.parameter import Parameter
+from minidl.tensor import Tensor, backpropagate, no_grad
+
+
+class Identity(Layer):
+    """y = x."""
+
+    sample_wise = True
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return x, lambda dy, input_grad=True: (dy if input_grad else None, [])
+
+
+class Flatten(Layer):
+    """Join all axes but the batch: ``(N, ...)`` to ``(N, K)``, and back for the gradient."""
+
+    sample_wise = True
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.flatten, x)
+
+
+class Reshape(Layer):
+    """Give each sample another shape: ``(N, ...)`` to ``(N, *shape)``; one length may be -1.
+
+    Example:
+        >>> from minidl.backend import xp
+        >>> Reshape((28, 28, 1)).forward(xp.zeros((2, 784))).shape
+        (2, 28, 28, 1)
+    """
+
+    sample_wise = True
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = tuple(shape)
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.reshape_samples, x, shape=self.shape)
+
+    def extra_repr(self) -> str:
+        return str(self.shape)
+
+
+class Function(Layer):
+    """A layer from any composition of ``minidl.functional``, and of other layers.
+
+    Args:
+        f: takes a Tensor, and one more for each parameter, and returns a Tensor.
+        *parameters: trained with the layer, in the order in which ``f`` takes them.
+
+    Example:
+        >>> from minidl.backend import asarray
+        >>> squares = Function(lambda x, scale: x * x * scale, Parameter([2.0], name="scale"))
+        >>> squares.forward(asarray([1.0, 3.0]))
+        array([ 2., 18.], dtype=float32)
+        >>> squares.backward(asarray([1.0, 1.0]))
+        array([ 4., 12.], dtype=float32)
+        >>> squares.parameters()[0].grad
+        array([10.], dtype=float32)
+    """
+
+    def __init__(self, f: Callable[..., Any], *parameters: Parameter) -> None:
+        if not callable(f):
+            raise TypeError(f"Function: expected a function of Tensors, got {type(f).__name__}")
+        self.f = f
+        self.weights = list(parameters)
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        leaf = Tensor(x, requires_grad=x.dtype.kind == "f")
+        with no_grad(recording=True):
+            y = self.f(leaf, *self.weights)
+        if not isinstance(y, Tensor):
+            raise TypeError(f"{self!r}: expected the function to return a Tensor, got {type(y).__name__}")
+
+        def pullback(dy: Array, input_grad: bool = True) -> Any:
+            found = backpropagate([(y, dy)], release=False)
+            dx = next((g for tensor, g in found if tensor is leaf), None)
+            if input_grad and dx is None:
+                dx = ops.multiply(x, 0)[0]
+            return (dx if input_grad else None), [(p, g) for p, g in found if isinstance(p, Parameter)]
+
+        return y.data, pullback
+
+    def extra_repr(self) -> str:
+        return getattr(self.f, "__name__", repr(self.f))

@@ -1,0 +1,449 @@
+"""Tensor: an array that remembers how it was made, so that gradients find their way back through it.
+
+The tape is a graph of nodes held by the tensors they made. A node points at the tensors it came from and
+never at those it made, so there are no reference cycles: a graph that nobody holds is freed at once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from minidl import ops
+from minidl.backend import DEBUG, Array, asarray, check_shape, to_numpy, xp
+
+Pairs: TypeAlias = "list[tuple[Tensor, Array]]"
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+
+@contextmanager
+def no_grad(recording: bool = False) -> Iterator[None]:
+    """Compute without recording: what is made inside needs no gradient and keeps nothing for one.
+
+    Example:
+        >>> with no_grad():
+        ...     y = Tensor([1.0], requires_grad=True) * 2
+        >>> y.requires_grad
+        False
+    """
+    token = _recording.set(recording)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+class Node:
+    """One recorded step: where its inputs came from, and the pullback that sends gradients to them."""
+
+    __slots__ = ("outputs", "owner", "pullback", "sources")
+
+    def __init__(
+        self, owner: str, sources: Sequence["Tensor"], pullback: Callable[[Any], Pairs], outputs: int
+    ) -> None:
+        self.owner = owner
+        self.sources: Sequence[Tensor] = sources
+        self.pullback: Callable[[Any], Pairs] | None = pullback
+        self.outputs = outputs
+
+    def release(self) -> None:
+        """Let go of everything that the pullback held."""
+        self.pullback = None
+        self.sources = ()
+
+
+class Tensor:
+    """An array with a memory: ``.data``, and after ``.backward()`` of a result, ``.grad``.
+
+    Args:
+        data: an array of either backend, a number, or nested sequences of numbers (floats become float32).
+        requires_grad: whether gradients are collected in ``.grad``; floating-point data only.
+
+    Only tensors made directly (leaves) collect a gradient. The array must not be written to between the
+    forward and the backward pass: ``MINIDL_DEBUG=1`` finds out who did.
+
+    Example:
+        >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        array([2., 4., 6.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_grad", "_node", "_slot", "requires_grad")
+    __array_ufunc__ = None  # numpy_array + tensor asks Tensor.__radd__
+    __array_priority__ = 1000  # and so does cupy_array + tensor
+    __hash__ = object.__hash__
+
+    _data: Array
+    _grad: Array | None
+    _node: Node | None
+    _slot: int
+    requires_grad: bool
+
+    def __init__(self, data: object, requires_grad: bool = False) -> None:
+        self._data = asarray(data._data if isinstance(data, Tensor) else data)
+        if requires_grad and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"Tensor: only floating-point data can require a gradient, got {self._data.dtype}"
+            )
+        self._grad = self._node = None
+        self._slot = 0
+        self.requires_grad = requires_grad
+
+    @property
+    def data(self) -> Array:
+        """The array itself."""
+        return self._data
+
+    @data.setter
+    def data(self, value: object) -> None:
+        self._data = asarray(value)
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient collected so far; ``None`` before the first backward pass."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: object) -> None:
+        if value is not None:
+            value = asarray(value)
+            check_shape(value, self._data.shape, "grad")
+        self._grad = value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    @property
+    def dtype(self) -> Any:
+        """The type of each element."""
+        return self._data.dtype
+
+    @property
+    def T(self) -> "Tensor":  # noqa: N802 - NumPy's name
+        """The tensor with its axes reversed."""
+        return self.transpose()
+
+    def accumulate(self, gradient: Array) -> None:
+        """Add a gradient to ``.grad``, which never shares memory with the gradient given."""
+        self._grad = gradient.copy() if self._grad is None else self._grad + gradient
+
+    def backward(self, upstream: object = None) -> None:
+        """Add the gradient of this tensor to ``.grad`` of every leaf that it was computed from.
+
+        The recorded graph is used up, step by step.
+
+        Args:
+            upstream: the gradient of the final result with respect to this tensor, an array or Tensor of its
+                shape; may be left out only for a scalar, where it is 1.
+
+        Raises:
+            RuntimeError: nothing here requires a gradient, or the graph was used already.
+            ValueError: the upstream is missing, or its shape is not that of the tensor.
+        """
+        if upstream is None:
+            if self.size != 1:
+                raise ValueError(
+                    f"backward: expected an upstream gradient of shape {self.shape}, got none; "
+                    "only a scalar can do without: tensor.backward(upstream)"
+                )
+            upstream = xp.ones(self.shape, dtype=self.dtype)
+        if not self.requires_grad:
+            raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
+        for leaf, gradient in backpropagate(
+            [(self, check_upstream(upstream, self._data, "backward"))], release=True
+        ):
+            leaf.accumulate(gradient)
+
+    def detach(self) -> "Tensor":
+        """Return the same data without its history."""
+        return Tensor(self._data)
+
+    def item(self) -> float:
+        """Return the single element as a Python number."""
+        return self._data.item()  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self._data!r}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self._data.__array__(dtype, copy=copy)
+
+    def __add__(self, other: object) -> "Tensor":
+        return _step(ops.add, self, other)
+
+    def __radd__(self, other: object) -> "Tensor":
+        return _step(ops.add, other, self)
+
+    def __sub__(self, other: object) -> "Tensor":
+        return _step(ops.subtract, self, other)
+
+    def __rsub__(self, other: object) -> "Tensor":
+        return _step(ops.subtract, other, self)
+
+    def __mul__(self, other: object) -> "Tensor":
+        return _step(ops.multiply, self, other)
+
+    def __rmul__(self, other: object) -> "Tensor":
+        return _step(ops.multiply, other, self)
+
+    def __truediv__(self, other: object) -> "Tensor":
+        return _step(ops.divide, self, other)
+
+    def __rtruediv__(self, other: object) -> "Tensor":
+        return _step(ops.divide, other, self)
+
+    def __pow__(self, other: object) -> "Tensor":
+        return _step(ops.power, self, other)
+
+    def __rpow__(self, other: object) -> "Tensor":
+        return _step(ops.power, other, self)
+
+    def __matmul__(self, other: object) -> "Tensor":
+        return _step(ops.matmul, self, other)
+
+    def __rmatmul__(self, other: object) -> "Tensor":
+        return _step(ops.matmul, other, self)
+
+    def __neg__(self) -> "Tensor":
+        return _step(ops.negative, self)
+
+    def __abs__(self) -> "Tensor":
+        return _step(ops.absolute, self)
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return _step(ops.getitem, self, index=index)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
+        """Sum over the axes; all of them by default."""
+        return _step(ops.sum, self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
+        """Mean over the axes; all of them by default."""
+        return _step(ops.mean, self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
+        """Largest element over the axes; all of them by default."""
+        return _step(ops.max, self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """Return the same elements in another shape; one length may be -1."""
+        return _step(ops.reshape, self, shape=_unpacked(shape))
+
+    def transpose(self, *axes: Any) -> "Tensor":
+        """Return the tensor with its axes in another order, by default reversed."""
+        return _step(ops.transpose, self, axes=_unpacked(axes) or None)
+
+
+def _unpacked(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Let a method take ``(2, 3)`` as well as ``2, 3``."""
+    return (
+        tuple(arguments[0]) if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)) else arguments
+    )
+
+
+def check_upstream(dy: Any, y: Any, owner: str) -> Any:
+    """Return an upstream gradient as array(s) in the dtype of the output; refuse any other shape.
+
+    An output in parts takes one gradient for each, ``None`` for a part that nobody used.
+    """
+    if isinstance(y, tuple):
+        if not isinstance(dy, tuple) or len(dy) != len(y):
+            raise ValueError(f"{owner}: expected a tuple of {len(y)} gradients, one for each output")
+        return tuple(
+            None if d is None else check_upstream(d, part, owner) for d, part in zip(dy, y, strict=True)
+        )
+    dy = dy._data if isinstance(dy, Tensor) else dy
+    check_shape(dy, y.shape, f"{owner}: gradient")
+    return dy if dy.dtype == y.dtype else dy.astype(y.dtype)
+
+
+def call_pullback(pullback: Callable[..., Any], dy: Any, input_grad: bool) -> Any:
+    """Call an op's pullback, refusing the gradient of its first argument where that is possible."""
+    if not input_grad and "input_grad" in (getattr(pullback, "__kwdefaults__", None) or ()):
+        return pullback(dy, input_grad=False)
+    return pullback(dy)
+
+
+def record(owner: str, y: Any, sources: Sequence[Tensor], pullback: Callable[[Any], Pairs]) -> Any:
+    """Return the output(s) of a step as Tensor(s) that remember it."""
+    parts = y if isinstance(y, tuple) else (y,)
+    node = Node(owner, [s for s in sources if s._node is not None], pullback, len(parts))
+    tensors = tuple(_made(part, node, slot) for slot, part in enumerate(parts))
+    return tensors if isinstance(y, tuple) else tensors[0]
+
+
+def constant(y: Any) -> Any:
+    """Return the output(s) of a step as Tensor(s) without a history."""
+    return tuple(_made(part, None, 0) for part in y) if isinstance(y, tuple) else _made(y, None, 0)
+
+
+def _made(data: Array, node: Node | None, slot: int) -> Tensor:
+    tensor = Tensor.__new__(Tensor)
+    tensor._data = data
+    tensor._grad = None
+    tensor._node = node
+    tensor._slot = slot
+    tensor.requires_grad = node is not None
+    return tensor
+
+
+def wants_gradient(*tensors: object) -> bool:
+    """Tell whether a step from these inputs is to be recorded."""
+    return _recording.get() and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
+
+
+def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    """Run an op on arrays, giving arrays, or on Tensors (and arrays as constants), giving Tensors."""
+    for x in inputs:
+        if isinstance(x, Tensor):
+            break
+    else:
+        return op(*inputs, **options)[0]
+    arrays = [x._data if isinstance(x, Tensor) else x for x in inputs]
+    y, pullback = op(*arrays, **options)
+    if not wants_gradient(*inputs):
+        return constant(y)
+    if DEBUG:
+        pullback = guard(op.__name__, arrays, pullback)
+
+    def backward(dy: Any) -> Pairs:
+        first = inputs[0]
+        gradients = call_pullback(pullback, dy, isinstance(first, Tensor) and first.requires_grad)
+        gradients = gradients if len(inputs) > 1 else (gradients,)
+        return [
+            (x, g)
+            for x, g in zip(inputs, gradients, strict=True)
+            if isinstance(x, Tensor) and x.requires_grad
+        ]
+
+    return record(op.__name__, y, [x for x in inputs if isinstance(x, Tensor)], backward)
+
+
+def _step(op: Callable[..., Any], *inputs: Any, **options: Any) -> Tensor:
+    made: Tensor = apply(op, *inputs, **options)
+    return made
+
+
+def guard(owner: str, arrays: Sequence[Any], pullback: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a pullback that first makes sure that nobody wrote into the arrays since the forward pass."""
+
+    def marks() -> list[int]:
+        return [hash(to_numpy(a).tobytes()) for a in arrays if isinstance(a, xp.ndarray)]
+
+    before = marks()
+
+    def guarded(dy: Any, *, input_grad: bool = True) -> Any:
+        if marks() != before:
+            raise RuntimeError(f"{owner}: an input was written to in place between forward and backward")
+        return call_pullback(pullback, dy, input_grad)
+
+    return guarded
+
+
+def backpropagate(results: Sequence[tuple[Tensor, Any]], *, release: bool) -> Pairs:
+    """Send upstream gradients back to the leaves; return each leaf once, with the sum of its gradients.
+
+    Args:
+        results: the tensors to start from, each with its upstream gradient.
+        release: free each pullback once it is used, which leaves the graph used up.
+    """
+    pending: dict[int, list[Any]] = {}
+    leaves: dict[int, tuple[Tensor, Array]] = {}
+
+    def send(tensor: Tensor, gradient: Any) -> None:
+        node = tensor._node
+        if gradient is None or not tensor.requires_grad:
+            return
+        if node is None:
+            known = leaves.get(id(tensor))
+            leaves[id(tensor)] = (tensor, gradient if known is None else known[1] + gradient)
+        else:
+            slots = pending.setdefault(id(node), [None] * node.outputs)
+            known_slot = slots[tensor._slot]
+            slots[tensor._slot] = gradient if known_slot is None else known_slot + gradient
+
+    for tensor, gradient in results:
+        send(tensor, gradient)
+    order = _sources_first([tensor._node for tensor, _ in results if tensor._node is not None])
+    while order:
+        node = order.pop()
+        slots = pending.pop(id(node), None)
+        if slots is None:
+            continue
+        if node.pullback is None:
+            raise RuntimeError(
+                f"backward: the graph through {node.owner!r} was used by an earlier backward; "
+                "run the forward pass again"
+            )
+        for tensor, gradient in node.pullback(slots[0] if node.outputs == 1 else tuple(slots)):
+            send(tensor, gradient)
+        if release:
+            node.release()
+    return list(leaves.values())
+
+
+def _sources_first(roots: Sequence[Node]) -> list[Node]:
+    """Return all nodes below the roots, each after the nodes it came from, without recursion."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack = [(node, False) for node in roots]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((s._node, False) for s in node.sources if s._node is not None)
+    return order
+
+
+def vjp(f: Callable[..., Any], *arrays: Array) -> tuple[Any, Callable[[Any], Any]]:
+    """Return ``f(*arrays)`` and its pullback, for any function built from ``minidl.functional`` and layers.
+
+    The pullback takes a gradient of the shape of the result and returns one for each array: bare if there is
+    one array, a tuple otherwise. It may be called any number of times.
+
+    Args:
+        f: takes Tensors, one for each array, and returns a Tensor or a tuple of them.
+        *arrays: floating-point arrays; Tensors are taken as their data.
+
+    Example:
+        >>> y, pullback = vjp(lambda x: (x * x).sum(), asarray([1.0, 2.0]))
+        >>> pullback(asarray(1.0))
+        array([2., 4.], dtype=float32)
+    """
+    inputs = [Tensor(a, requires_grad=True) for a in arrays]
+    with no_grad(recording=True):
+        result = f(*inputs)
+    parts = result if isinstance(result, tuple) else (result,)
+    tensors = [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
+    values = tuple(t._data for t in tensors)
+    y = values if isinstance(result, tuple) else values[0]
+
+    def pullback(dy: Any) -> Any:
+        dy = check_upstream(dy, y, "vjp")
+        upstream = dy if isinstance(result, tuple) else (dy,)
+        found = backpropagate(list(zip(tensors, upstream, strict=True)), release=False)
+        gradients = {id(leaf): gradient for leaf, gradient in found}
+        dx = tuple(gradients[id(x)] if id(x) in gradients else xp.zeros_like(x._data) for x in inputs)
+        return dx if len(dx) > 1 else dx[0]
+
+    return y, pullback
