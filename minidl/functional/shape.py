@@ -182,7 +182,7 @@ def stack(arrays: Sequence[Array | Tensor], axis: int = 0) -> Any:
     return apply(ops.stack, *arrays, axis=axis)
 
 
-def pad(x: Array | Tensor, width: Sequence[tuple[int, int]], value: float = 0.0) -> Any:
+def pad(x: Array | Tensor, width: Sequence[Sequence[int]], value: float = 0.0) -> Any:
     """Surround with copies of one value.
 
     The padding has no gradient.

@@ -142,7 +142,7 @@ def _check_joined(arrays: Sequence[Array], axis: int, owner: str, ndim: int, *, 
     return axis
 
 
-def pad(x: Array, *, width: Sequence[tuple[int, int]], value: float = 0.0) -> Result:
+def pad(x: Array, *, width: Sequence[Sequence[int]], value: float = 0.0) -> Result:
     """y = x with ``(before, after)`` more numbers of one value along each axis."""
     check_array(x, "pad")
     if len(width) != x.ndim or any(len(w) != 2 or min(w) < 0 for w in width):
@@ -155,4 +155,4 @@ def pad(x: Array, *, width: Sequence[tuple[int, int]], value: float = 0.0) -> Re
         # dx = dy without the padding
         return dy[inside]
 
-    return xp.pad(x, [tuple(w) for w in width], constant_values=value), pullback
+    return xp.pad(x, [(before, after) for before, after in width], constant_values=value), pullback
