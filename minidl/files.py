@@ -21,6 +21,7 @@ from minidl.backend import to_numpy
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
     from minidl.layers.base import Layer
 
 PathLike: TypeAlias = "str | os.PathLike[str]"

@@ -13,7 +13,10 @@ from hypothesis.extra import numpy as npst
 from safetensors.numpy import load_file, save_file
 
 from minidl import files
-from minidl.files import read_tensors, write_tensors
+from minidl.backend import asarray, to_numpy
+from minidl.files import load_weights, read_tensors, save_weights, write_tensors
+from minidl.layers.base import Layer
+from minidl.layers.parameter import Buffer, Parameter
 
 tensors = {
     "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -255,3 +258,60 @@ def test_any_flipped_bit_of_the_data_and_any_cut_are_noticed(tmp_path_factory, d
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"w\.safetensors: expected an intact safetensors file"):
         read_tensors(path)
+
+
+class Scaled(Layer):
+    """A layer with a parameter that is transposed in memory, and a buffer that counts."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.weight = Parameter(asarray(rng.standard_normal((3, 2)).astype("float32").T))
+        self.bias = Parameter(asarray(rng.standard_normal(3).astype("float32")))
+        self.steps = Buffer(asarray(np.array(seed)))
+
+
+def test_a_model_loads_what_another_saved(tmp_path) -> None:
+    first, second = Scaled(1), Scaled(2)
+    arrays = [p.data for p in second.parameters()]
+    save_weights(first, tmp_path / "w.safetensors")
+    load_weights(second, str(tmp_path / "w.safetensors"))
+    assert_same(*({name: to_numpy(a) for name, a in model.state().items()} for model in (second, first)))
+    assert all(p.data is array for p, array in zip(second.parameters(), arrays, strict=True))
+
+
+def test_what_does_not_fit_is_listed_whole_and_nothing_is_written(tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    tensors = {"weight": np.zeros((3, 2), np.float32), "wait": np.zeros(1), "steps": np.array(0)}
+    write_tensors(path, tensors)
+    model = Scaled(1)
+    before = {name: to_numpy(array).copy() for name, array in model.state().items()}
+    with pytest.raises(
+        ValueError, match=r"(?s)(?=.*missing.*bias)(?=.*unexpected.*wait)(?=.*weight.*\(2, 3\))"
+    ) as info:
+        load_weights(model, path)
+    assert any("w.safetensors" in note for note in info.value.__notes__)
+    with pytest.raises(ValueError, match=r"shape of weight"):
+        load_weights(model, path, strict=False)
+    assert_same({name: to_numpy(array) for name, array in model.state().items()}, before)
+
+
+def test_without_strict_the_names_in_common_are_loaded(tmp_path) -> None:
+    write_tensors(tmp_path / "w.safetensors", {"bias": np.ones(3, np.float32), "other": np.zeros(1)})
+    model = Scaled(1)
+    weight = to_numpy(model.weight.data).copy()
+    load_weights(model, tmp_path / "w.safetensors", strict=False)
+    assert to_numpy(model.bias.data).tolist() == [1.0, 1.0, 1.0]
+    np.testing.assert_array_equal(to_numpy(model.weight.data), weight)
+
+
+def test_a_damaged_file_leaves_the_model_as_it_is(tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(Scaled(1), path)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    model = Scaled(2)
+    before = {name: to_numpy(array).copy() for name, array in model.state().items()}
+    with pytest.raises(
+        ValueError, match=r"w\.safetensors: expected an intact safetensors file, but the content of"
+    ):
+        load_weights(model, path)
+    assert_same({name: to_numpy(array) for name, array in model.state().items()}, before)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import importlib
 import struct
 import sys
 from functools import partial
@@ -11,9 +12,9 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from minidl.data import mnist as module
 from minidl.data.mnist import fashion_mnist, mnist, read_idx
 
+module = importlib.import_module("minidl.data.mnist")
 pixels = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
 classes = np.array([3, 1, 4, 1, 5], dtype=np.uint8)
 

@@ -1,0 +1,104 @@
+"""Adam and its relatives: steps scaled by running averages of the gradient and of its square."""
+
+import math
+
+from minidl.backend import Array, xp
+from minidl.optim.base import Optimizer, State
+from minidl.optim.groups import Hyper, Parameters
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma and Ba, 2015).
+
+    With ``g`` the gradient plus ``weight_decay * p`` and ``t`` the number of the step from 1:
+
+        mean   = beta1 * mean   + (1 - beta1) * g
+        square = beta2 * square + (1 - beta2) * g ** 2
+        p -= lr * mean / (1 - beta1 ** t) / (sqrt(square / (1 - beta2 ** t)) + eps)
+
+    Args:
+        parameters: ``model.parameters()``, or groups of them.
+        lr: the learning rate, a number or a schedule, as is every other number here.
+        betas: how much of the mean and of the square is kept from step to step.
+        eps: added to the root, so that small gradients do not make large steps.
+        weight_decay: the strength of an L2 penalty, which here is scaled like the gradient; see `AdamW`.
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: Hyper = 1e-3,
+        betas: tuple[Hyper, Hyper] = (0.9, 0.999),
+        eps: Hyper = 1e-8,
+        weight_decay: Hyper = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    @staticmethod
+    def update(
+        p: Array,
+        g: Array,
+        state: State,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """Change ``p`` by one step."""
+        if weight_decay:
+            g = g + weight_decay * p
+        _adam(p, g, state, lr, betas, eps)
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay: before the step, ``p -= lr * weight_decay * p``.
+
+    Arguments as for `Adam`. Source: Loshchilov and Hutter, 2019.
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: Hyper = 1e-3,
+        betas: tuple[Hyper, Hyper] = (0.9, 0.999),
+        eps: Hyper = 1e-8,
+        weight_decay: Hyper = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    @staticmethod
+    def update(
+        p: Array,
+        g: Array,
+        state: State,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """Change ``p`` by one step."""
+        p *= 1.0 - lr * weight_decay
+        _adam(p, g, state, lr, betas, eps)
+
+
+def _adam(p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], eps: float) -> None:
+    """Take Adam's step, in place and with one scratch array, which stays in the cache."""
+    mean, square = state["mean"], state["square"]
+    beta1, beta2 = betas
+    scratch = g - mean
+    scratch *= 1.0 - beta1
+    mean += scratch
+    xp.multiply(g, g, out=scratch)
+    scratch *= 1.0 - beta2
+    square *= beta2
+    square += scratch
+    xp.sqrt(square, out=scratch)
+    scratch *= 1.0 / math.sqrt(1.0 - beta2**state.step)
+    scratch += eps
+    xp.divide(mean, scratch, out=scratch)
+    scratch *= lr / (1.0 - beta1**state.step)
+    p -= scratch

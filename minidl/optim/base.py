@@ -1,0 +1,175 @@
+"""Optimizer: everything around an update formula that all optimizers share.
+
+An optimizer is one function, ``update(p, g, state, ...)`` on 1-D slices, and a constructor that names its
+hyper-parameters:
+
+    class PlainSGD(Optimizer):
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr=lr)
+
+        @staticmethod
+        def update(p, g, state, lr):
+            p -= lr * g
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar
+
+from minidl.backend import Array, asarray, copy_into, to_numpy, xp
+from minidl.ops._precision import widen
+from minidl.optim.flat import Flat, pack
+from minidl.optim.groups import Hyper, Parameters, as_groups, check, check_names_and_shapes, resolve
+
+
+class State:
+    """What an update remembers of its slice: arrays by name, zeros at first, and ``step``, counted from 1."""
+
+    def __init__(self, flat: Flat, block: slice, step: int, slots: Collection[str]) -> None:
+        self._flat = flat
+        self._block = block
+        self._slots = slots
+        self.step = step
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._slots:
+            raise KeyError(f"{name!r} is not among the slots {self._slots} that the optimizer declares")
+        return self._flat.slot(name)[self._block]
+
+
+class Optimizer:
+    """Updates parameters from their gradients, by a formula that a subclass gives.
+
+    The parameters move into one flat buffer for each dtype, and so do their gradients. Frozen ones are not
+    updated. Schedules are asked for the optimizer's step, formulas count the updates of each parameter.
+
+    Args:
+        parameters: ``model.parameters()``; or groups: a list of dicts, each with ``"parameters"`` and the
+            hyper-parameters that differ for them.
+        **options: hyper-parameters by name: numbers, schedules ``step -> float``, tuples of these, or bools.
+
+    Raises:
+        TypeError: something is no Parameter, or a hyper-parameter no number.
+        ValueError: there are no parameters, one is in two groups, or a hyper-parameter is out of its range.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    """The names under which the update keeps arrays in its state."""
+
+    update: ClassVar[Callable[..., None]]
+    """``update(p, g, state, **options)`` changes ``p`` and ``state[name]`` in place, never ``g``."""
+
+    def __init__(self, parameters: Parameters, **options: Any) -> None:
+        self.options = options
+        self.groups = as_groups(parameters, options, type(self).__name__)
+        self.parameters = [p for group in self.groups for p in group["parameters"]]
+        self.step_count = 0
+        self._counts = [0] * len(self.parameters)
+        self._flats = pack(self.parameters)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step; assign a number or a schedule to change it."""
+        return self._options_of({})["lr"]  # type: ignore[no-any-return]
+
+    @lr.setter
+    def lr(self, value: Hyper) -> None:
+        check(type(self).__name__, {"lr": value})
+        self.options["lr"] = value
+
+    @property
+    def flat(self) -> list[tuple[Array, Array]]:
+        """The buffers with all parameters and all gradients: a pair ``(data, grad)`` for each dtype."""
+        self._ensure_packed()
+        return [(flat.data, flat.grad) for flat in self._flats]
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero."""
+        for _, grad in self.flat:
+            grad.fill(0)
+
+    def step(self) -> None:
+        """Update all parameters that are not frozen."""
+        self._ensure_packed()
+        options = [self._options_of(group) for group in self.groups]
+        groups = [number for number, group in enumerate(self.groups) for _ in group["parameters"]]
+        keys = [
+            (group, count) if parameter.requires_grad else None
+            for parameter, group, count in zip(self.parameters, groups, self._counts, strict=True)
+        ]
+        for flat in self._flats:
+            for (group, count), run in flat.runs([keys[i] for i in flat.positions]):
+                self._update_run(flat, run, count + 1, options[group])
+        self._counts = [count + (key is not None) for count, key in zip(self._counts, keys, strict=True)]
+        self.step_count += 1
+
+    def _update_run(self, flat: Flat, run: range, step: int, options: dict[str, Any]) -> None:
+        """Update neighbours in the buffer, block by block, half precision by way of single."""
+        for block in flat.blocks(run):
+            p = widen(flat.data[block])
+            self.update(p, widen(flat.grad[block]), State(flat, block, step, self.slots), **options)
+            if p.dtype != flat.data.dtype:
+                flat.data[block] = p
+
+    def state(self) -> dict[str, Array]:
+        """Return copies of what the next steps depend on: counts, the arrays of the updates, and schedules.
+
+        Names count the parameters by position: ``"0.mean"``. Hyper-parameters that are numbers are left out.
+        """
+        arrays = {"step": asarray(self.step_count), "counts": asarray(self._counts)}
+        for name in sorted({name for flat in self._flats for name in flat.slots}):
+            for flat in self._flats:
+                views = flat.views(flat.slot(name))
+                arrays |= {f"{i}.{name}": view.copy() for i, view in zip(flat.positions, views, strict=True)}
+        for prefix, schedule in self._stateful_schedules():
+            arrays |= {f"{prefix}.{key}": xp.asarray(value) for key, value in schedule.state().items()}
+        return arrays
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken, by the same kind of optimizer over parameters of these shapes.
+
+        Raises:
+            ValueError: names are missing or unexpected, or shapes differ; all are listed, nothing is loaded.
+        """
+        schedules = self._stateful_schedules()
+        slots = [slot for slot in self.slots if f"0.{slot}" in state]
+        shapes: dict[str, tuple[int, ...]] = {"step": (), "counts": (len(self.parameters),)}
+        shapes |= {f"{i}.{slot}": p.shape for slot in slots for i, p in enumerate(self.parameters)}
+        shapes |= {f"{prefix}.{key}": () for prefix, schedule in schedules for key in schedule.state()}
+        check_names_and_shapes(type(self).__name__, state, shapes)
+        self.step_count = int(state["step"])
+        self._counts = [int(count) for count in to_numpy(state["counts"])]
+        for flat in self._flats:
+            flat.slots.clear()
+            for slot in slots:
+                for i, view in zip(flat.positions, flat.views(flat.slot(slot)), strict=True):
+                    copy_into(view, state[f"{i}.{slot}"])
+        for prefix, schedule in schedules:
+            schedule.load_state({key: float(state[f"{prefix}.{key}"]) for key in schedule.state()})
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.options.items())})"
+        )
+
+    def _ensure_packed(self) -> None:
+        """Gather parameters that a copy, another dtype or another optimizer took out of the buffers."""
+        if not all(flat.is_intact() for flat in self._flats):
+            state = self.state()
+            self._flats = pack(self.parameters)
+            self.load_state(state)
+
+    def _options_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the hyper-parameters of a group at this step, as numbers."""
+        values = {name: group.get(name, value) for name, value in self.options.items()}
+        return resolve(type(self).__name__, values, self.step_count)
+
+    def _stateful_schedules(self) -> list[tuple[str, Any]]:
+        """Return the schedules that remember something, such as `Plateau`, each with a name for its state."""
+        everywhere = [("schedule", self.options)]
+        everywhere += [(f"schedule.{number}", group) for number, group in enumerate(self.groups)]
+        return [
+            (f"{prefix}.{name}", value)
+            for prefix, options in everywhere
+            for name, value in options.items()
+            if hasattr(value, "load_state")
+        ]

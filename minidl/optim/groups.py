@@ -1,0 +1,101 @@
+"""What an optimizer is given: parameters, perhaps in groups, and hyper-parameters, perhaps scheduled."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minidl.layers.parameter import Parameter
+from minidl.optim.schedules import Schedule
+
+Hyper: TypeAlias = float | Schedule
+Parameters: TypeAlias = Iterable[Parameter] | Iterable[Mapping[str, Any]]
+
+BELOW_ONE = {"alpha", "betas", "decay", "rho"}  # shares of the past; all others are only not negative
+
+
+def as_groups(parameters: Any, options: Mapping[str, Any], owner: str) -> list[dict[str, Any]]:
+    """Return groups, dicts of ``"parameters"`` and the options that differ for them; check everything."""
+    if isinstance(parameters, Iterable) and not hasattr(parameters, "parameters"):
+        parameters = list(parameters)
+    grouped = isinstance(parameters, list) and bool(parameters) and isinstance(parameters[0], Mapping)
+    groups = [dict(group) for group in parameters] if grouped else [{"parameters": parameters}]
+    check(owner, options)
+    for group in groups:
+        given = collect(group.pop("parameters", None), owner)
+        if unknown := group.keys() - options.keys():
+            raise TypeError(
+                f"{owner}: expected groups with {', '.join(options)}, got {', '.join(sorted(unknown))}"
+            )
+        check(owner, group)
+        group["parameters"] = given
+    everything = [id(p) for group in groups for p in group["parameters"]]
+    if not everything:
+        raise ValueError(
+            f"{owner}: expected at least one parameter, got none; a generator that was used up? "
+            "pass model.parameters()"
+        )
+    if len(set(everything)) < len(everything):
+        raise ValueError(f"{owner}: expected each parameter in one group, got one in two of them")
+    return groups
+
+
+def collect(parameters: Any, owner: str) -> list[Parameter]:
+    """Return the parameters once each, and refuse everything else."""
+    if not isinstance(parameters, Iterable) or hasattr(parameters, "parameters"):
+        raise TypeError(
+            f"{owner}: expected Parameters, got {type(parameters).__name__}; pass model.parameters()"
+        )
+    unique = list({id(p): p for p in parameters}.values())
+    for p in unique:
+        if not isinstance(p, Parameter):
+            raise TypeError(f"{owner}: expected Parameters, got {type(p).__name__} among them")
+    return unique
+
+
+def check(owner: str, options: Mapping[str, Any]) -> None:
+    """Refuse a hyper-parameter that is no number, no schedule, or out of the range its name stands for."""
+    for name, value in options.items():
+        for part in value if isinstance(value, tuple) else (value,):
+            if callable(part):
+                continue
+            if not isinstance(part, (int, float, np.floating, np.integer)):
+                raise TypeError(
+                    f"{owner}: expected {name} as a number or a schedule, got {type(part).__name__}"
+                )
+            if name in BELOW_ONE and not 0 <= part < 1:
+                raise ValueError(f"{owner}: expected 0 <= {name} < 1, got {part}")
+            if not part >= 0:
+                raise ValueError(f"{owner}: expected {name} >= 0, got {part}")
+
+
+def resolve(owner: str, options: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """Return the options with each schedule replaced by its number at a step, and check these."""
+    values = {name: _at(value, step) for name, value in options.items()}
+    check(owner, values)
+    return values
+
+
+def _at(value: Any, step: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_at(part, step) for part in value)
+    if callable(value):
+        value = value(step)
+    return value if isinstance(value, bool) else float(value)
+
+
+def check_names_and_shapes(
+    owner: str, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse a state of another optimizer or of another model, listing all that does not fit."""
+    problems = [f"missing {name}" for name in shapes.keys() - state.keys()]
+    problems += [f"unexpected {name}" for name in state.keys() - shapes.keys()]
+    problems += [
+        f"{name} of shape {np.shape(state[name])} in place of {shape}"
+        for name, shape in shapes.items()
+        if name in state and np.shape(state[name]) != shape
+    ]
+    if problems:
+        raise ValueError(
+            f"{owner}: expected the state of the same optimizer and model, got {'; '.join(sorted(problems))}"
+        )

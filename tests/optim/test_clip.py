@@ -1,0 +1,89 @@
+"""Clipping scales all gradients by one factor, as PyTorch does, and leaves short ones alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl.backend import BLOCK, asarray, to_numpy, xp
+from minidl.layers.parameter import Parameter
+from minidl.optim.clip import clip_grad_norm, clip_grad_value
+from minidl.optim.sgd import SGD
+
+
+def with_gradients(*gradients) -> list[Parameter]:
+    parameters = [Parameter(xp.zeros(g.shape, g.dtype)) for g in gradients]
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = asarray(g.copy())
+    return parameters
+
+
+@given(
+    st.integers(0, 100),
+    st.floats(0.0, 20.0),
+    st.booleans(),
+    st.sampled_from(["float32", "float64"]),
+    st.booleans(),
+)
+def test_the_norm_and_the_gradients_equal_pytorchs(torch, seed, max_norm, packed, dtype, frozen) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = [np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in ((3, 4), (), (5,))]
+    ps = with_gradients(*arrays)
+    ts = [torch.zeros(a.shape, dtype=getattr(torch, dtype)) for a in arrays]
+    for t, a in zip(ts, arrays, strict=True):
+        t.grad = torch.tensor(a)
+    if packed:
+        SGD(ps, lr=0.1)
+    if frozen:
+        ps[2].requires_grad = False
+        ts.pop()
+    norm = clip_grad_norm(ps, max_norm)
+    expected = torch.nn.utils.clip_grad_norm_(ts, max_norm)
+    assert isinstance(norm, xp.ndarray)
+    assert (norm.shape, norm.dtype) == ((), dtype)
+    assert float(norm) == pytest.approx(float(expected), rel=1e-6)
+    for p, t in zip(ps, ts, strict=False):
+        np.testing.assert_allclose(to_numpy(p.grad), t.grad.numpy(), rtol=1e-5, atol=1e-7)
+    if frozen:
+        np.testing.assert_array_equal(to_numpy(ps[2].grad), arrays[2])
+
+
+def test_a_short_gradient_is_left_as_it_is() -> None:
+    (p,) = with_gradients(np.array([3.0, 4.0], np.float32))
+    assert float(clip_grad_norm([p], 5.5)) == 5.0
+    assert to_numpy(p.grad).tolist() == [3.0, 4.0]
+
+
+def test_the_norm_of_many_blocks_is_that_of_all() -> None:
+    (p,) = with_gradients(np.full(BLOCK + 7, 2.0, np.float32))
+    assert float(clip_grad_norm([p], 1.0)) == pytest.approx(2.0 * (BLOCK + 7) ** 0.5, rel=1e-6)
+    assert np.linalg.norm(to_numpy(p.grad).astype(float)) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_half_precision_is_summed_in_single() -> None:
+    (p,) = with_gradients(np.full(400, 300.0, np.float16))
+    norm = clip_grad_norm([p], 20.0)
+    assert (norm.dtype, float(norm)) == (np.float32, 6000.0)
+    assert p.grad.dtype == np.float16
+    assert to_numpy(p.grad)[0] == pytest.approx(1.0, rel=1e-3)
+
+
+def test_without_gradients_the_norm_is_zero() -> None:
+    assert float(clip_grad_norm([], 1.0)) == 0.0
+    assert float(clip_grad_norm([Parameter(xp.zeros(3, "float32"))], 1.0)) == 0.0
+
+
+def test_values_are_clipped_one_by_one() -> None:
+    ps = with_gradients(np.array([[3.0, -0.25]], np.float32), np.array(-8.0, np.float32))
+    clip_grad_value(ps, 0.5)
+    assert to_numpy(ps[0].grad).tolist() == [[0.5, -0.25]]
+    assert float(ps[1].grad) == -0.5
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
+def test_bad_arguments_are_refused(clip) -> None:
+    for limit in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match=rf"{clip.__name__}: expected max_\w+ >= 0, got {limit}"):
+            clip([], limit)
+    with pytest.raises(TypeError, match=rf"{clip.__name__}: expected Parameters, got ndarray among them"):
+        clip([np.zeros(3)], 1.0)
