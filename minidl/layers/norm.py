@@ -96,9 +96,7 @@ class BatchNorm(_Affine):
     def _advance(self, mean: Array, var: Array) -> None:
         """Move the running statistics towards those of a batch."""
         for running, new in ((self.running_mean, mean), (self.running_var, var)):
-            running.data = (1 - self.momentum) * running.data.astype(
-                new.dtype, copy=False
-            ) + self.momentum * new
+            running.data = (1 - self.momentum) * running.data + self.momentum * new
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.momentum == 0.1 else f", momentum={self.momentum}")
