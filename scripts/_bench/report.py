@@ -20,6 +20,11 @@ class Table:
     head: list[str]
     rows: list[list[str]] = field(default_factory=list)
 
+    def withhold_verdicts(self) -> None:
+        """Leave open what the figures do not bear out."""
+        for row in self.rows:
+            row[self.head.index("verdict")] = "-"
+
     def markdown(self) -> str:
         """Return the table as Markdown: names to the left, figures to the right."""
         rule = ["---", *["---:"] * (len(self.head) - 1)]

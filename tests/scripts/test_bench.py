@@ -239,6 +239,8 @@ class TestCommand:
         outcome = json.loads((tmp_path / "out.json").read_text())
         assert {"date", "machine", "versions", "notes", "tables", "results"} == outcome.keys()
         assert all(row["round"] == 0 for row in outcome["results"])
+        for table in outcome["tables"]:
+            assert {row[table["head"].index("verdict")] for row in table["rows"]} == {"-"}
 
     @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
     @pytest.mark.parametrize(
