@@ -6,6 +6,7 @@ differently stands in this file and nowhere else.
 
 import importlib
 import logging
+import math
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -63,6 +64,7 @@ else:
 
 DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
 BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a buffer: few launches, or a warm cache
+TILE = math.inf if name == "cupy" else 5 << 18  # bytes of a lowering: a single product, or a warm cache
 
 
 def _module_of(a: object) -> str:
@@ -164,6 +166,50 @@ def random_lanes(seed: int, counter: int, size: int) -> Array:
     key = np.array([seed, counter], dtype=np.uint64)
     words = np.random.Philox(key=key).random_raw(-(-size // 4))
     return xp.asarray(words.astype("<u8", copy=False).view("<u2")[:size])
+
+
+# Interpolated at Chebyshev nodes in 50 digits: the polynomials are within 2e-16 of what they stand for.
+_ERF_NEAR = (  # erf(x) / x in powers of x^2, for |x| <= 1
+    *(1.1283791670955126, -0.37612638903183543, 0.11283791670945006, -0.02686617064323777),
+    *(0.0052239776071164225, -0.0008548325975389692, 0.00012055294904839707, -1.492473690741966e-05),
+    *(1.6447424703317362e-06, -1.6208483801871705e-07, 1.3720064546777686e-08, -7.795898827002142e-10),
+)
+_ERF_FAR = (  # e^(x^2) (1 - erf(x)) in powers of (x - 3) / (x + 3), for 1 <= x <= 6
+    *(0.17900115118138923, -0.3262335600430453, 0.245603801712746, -0.15011593649899332),
+    *(0.07166583715916637, -0.024392499445713273, 0.004269137639708936, 0.0007077505681312548),
+    *(-0.0005970811395660003, 4.5188608658010266e-05, 6.417089032921638e-05, -1.2340282011259606e-05),
+    *(-8.038912582338107e-06, 5.299013187569616e-07),
+)
+
+
+def erf(x: Array) -> Array:
+    """Return the error function, ``2 / sqrt(pi)`` times the integral of ``e^(-t^2)`` from 0 to x.
+
+    On NumPy by polynomials of our own, within 1e-15 of the true value in float64; on CuPy by CuPy's.
+
+    Example:
+        >>> erf(xp.asarray([0.0, 0.5, 6.0]))
+        array([0. , 0.52049988, 1. ])
+    """
+    if name == "cupy":
+        wide = x.astype(xp.float32) if x.dtype == xp.float16 else x
+        value = importlib.import_module("cupyx.scipy.special").erf(wide)
+        return xp.asarray(value, dtype=x.dtype)
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    near = np.clip(wide, -1, 1)
+    far = np.clip(abs(wide), 1, 6)  # at 6 the value is 1 in every dtype, and no square overflows
+    beyond = np.exp(-far * far) * _polynomial((far - 3) / (far + 3), _ERF_FAR)
+    value = np.where(abs(wide) < 1, near * _polynomial(near * near, _ERF_NEAR), np.copysign(1 - beyond, wide))
+    return np.asarray(value, dtype=x.dtype)
+
+
+def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
+    """Return the sum of ``coefficients[i] x^i``, by Horner's rule."""
+    y = np.full_like(x, coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        y *= x
+        y += c
+    return y
 
 
 def check_array(x: object, owner: str, what: str = "an array") -> None:
