@@ -111,8 +111,8 @@ def test_fifty_steps_of_adadelta_equal_pytorch(torch, seed, options) -> None:
 
 def test_a_constant_gradient_has_no_variance_and_gives_no_nan() -> None:
     p = Parameter(xp.zeros(1000, "float32"))
-    optimizer = RMSProp([p], centered=True)
-    for _ in range(2000):
+    optimizer = RMSProp([p], alpha=0.5, centered=True)
+    for _ in range(100):
         p.grad = xp.asarray(np.linspace(0.1, 10, 1000), dtype="float32")
         optimizer.step()
     assert np.isfinite(to_numpy(p.data)).all()

@@ -91,6 +91,8 @@ def test_after_its_end_a_schedule_stays_where_it_is(schedule) -> None:
 def test_a_chained_schedule_counts_from_its_own_start() -> None:
     schedule = schedules.chain(1.0, schedules.exponential(1.0, 0.5), 0.0, at=[2, 4])
     assert [schedule(step) for step in range(6)] == [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    schedule = schedules.warm_up(2, schedules.exponential(1.0, 0.5))
+    assert [schedule(step) for step in range(5)] == [0.0, 0.5, 1.0, 0.5, 0.25]
 
 
 @given(st.lists(st.floats(-10, 10), max_size=40), st.integers(0, 4), st.integers(0, 3))
