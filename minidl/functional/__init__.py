@@ -29,7 +29,10 @@ from minidl.functional.loss import cross_entropy as cross_entropy
 from minidl.functional.loss import cross_entropy_probabilities as cross_entropy_probabilities
 from minidl.functional.loss import mse_loss as mse_loss
 from minidl.functional.norm import batch_norm as batch_norm
+from minidl.functional.norm import group_norm as group_norm
+from minidl.functional.norm import instance_norm as instance_norm
 from minidl.functional.norm import layer_norm as layer_norm
+from minidl.functional.norm import rms_norm as rms_norm
 from minidl.functional.pool import avg_pool as avg_pool
 from minidl.functional.pool import global_avg_pool as global_avg_pool
 from minidl.functional.pool import global_max_pool as global_max_pool

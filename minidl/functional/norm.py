@@ -96,3 +96,112 @@ def layer_norm(
     if normalized_shape is None:
         normalized_shape = x.shape[-1:] if weight is None else weight.shape
     return apply(ops.layer_norm, x, weight, bias, normalized_shape=normalized_shape, eps=eps)
+
+
+def group_norm(
+    x: Array | Tensor,
+    num_groups: int,
+    weight: Array | Tensor | None = None,
+    bias: Array | Tensor | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalise each group of neighbouring channels over all positions, sample by sample.
+
+    ``y = weight (x - mean) / sqrt(var + eps) + bias``, with the biased variance.
+
+    Args:
+        x: ``(N, ..., C)``.
+        num_groups: divides the channels; 1 normalises all together, ``C`` each alone.
+        weight: the scale of each channel, ``(C,)``; 1 by default.
+        bias: the shift of each channel, ``(C,)``; 0 by default.
+        eps: added to the variance.
+
+    Returns:
+        ``y``, of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: not an array, not floating-point, or weights of another dtype.
+        ValueError: groups that do not divide the channels, statistics of a single value, shapes that do not
+            agree.
+
+    Example:
+        >>> import minidl
+        >>> from minidl import functional as F
+        >>> F.group_norm(minidl.asarray([[0.0, 2000.0, 0.0, 8000.0]]), num_groups=2)
+        array([[-1.,  1., -1.,  1.]], dtype=float32)
+
+    Source: Wu and He, Group normalization, 2018.
+    """
+    return apply(ops.group_norm, x, weight, bias, groups=num_groups, eps=eps)
+
+
+def instance_norm(
+    x: Array | Tensor,
+    weight: Array | Tensor | None = None,
+    bias: Array | Tensor | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalise each channel over the positions of its own sample.
+
+    ``y = weight (x - mean) / sqrt(var + eps) + bias``, with the biased variance.
+
+    Args:
+        x: ``(N, ..., C)`` with more than one position.
+        weight: the scale of each channel, ``(C,)``; 1 by default.
+        bias: the shift of each channel, ``(C,)``; 0 by default.
+        eps: added to the variance.
+
+    Returns:
+        ``y``, of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: not an array, not floating-point, or weights of another dtype.
+        ValueError: a single position, whose variance would be zero; shapes that do not agree.
+
+    Example:
+        >>> import minidl
+        >>> from minidl import functional as F
+        >>> F.instance_norm(minidl.asarray([[[0.0], [2000.0]], [[0.0], [8000.0]]])).reshape(2, 2)
+        array([[-1.,  1.],
+               [-1.,  1.]], dtype=float32)
+
+    Source: Ulyanov, Vedaldi and Lempitsky, Instance normalization, 2016.
+    """
+    return apply(ops.instance_norm, x, weight, bias, eps=eps)
+
+
+def rms_norm(
+    x: Array | Tensor,
+    weight: Array | Tensor | None = None,
+    normalized_shape: tuple[int, ...] | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """Divide each sample by the root of its mean square over the last axes.
+
+    ``y = weight x / sqrt(mean(x^2) + eps)``: a layer norm that leaves the mean where it is.
+
+    Args:
+        x: ``(..., *normalized_shape)``.
+        weight: the scale of each element, ``normalized_shape``; 1 by default.
+        normalized_shape: the lengths of the axes to normalise over; by default those of the weight, or
+            without one the last axis.
+        eps: added to the mean square.
+
+    Returns:
+        ``y``, of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: not an array, not floating-point, or a weight of another dtype.
+        ValueError: shapes that do not agree, ``eps <= 0``.
+
+    Example:
+        >>> import minidl
+        >>> from minidl import functional as F
+        >>> F.rms_norm(minidl.asarray([[1.0, 7.0]])).round(3)
+        array([[0.2, 1.4]], dtype=float32)
+
+    Source: Zhang and Sennrich, Root mean square layer normalization, 2019.
+    """
+    if normalized_shape is None:
+        normalized_shape = x.shape[-1:] if weight is None else weight.shape
+    return apply(ops.rms_norm, x, weight, normalized_shape=normalized_shape, eps=eps)

@@ -13,7 +13,10 @@ from minidl.layers.conv import Conv as Conv
 from minidl.layers.dropout import Dropout as Dropout
 from minidl.layers.linear import Linear as Linear
 from minidl.layers.norm import BatchNorm as BatchNorm
+from minidl.layers.norm import GroupNorm as GroupNorm
+from minidl.layers.norm import InstanceNorm as InstanceNorm
 from minidl.layers.norm import LayerNorm as LayerNorm
+from minidl.layers.norm import RMSNorm as RMSNorm
 from minidl.layers.parameter import Buffer as Buffer
 from minidl.layers.parameter import Parameter as Parameter
 from minidl.layers.pool import AvgPool as AvgPool

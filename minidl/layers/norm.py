@@ -3,13 +3,13 @@
 from typing import Any
 
 from minidl import init, ops
-from minidl.backend import Array, Seed, xp
+from minidl.backend import Array, Seed, to_numpy, xp
 from minidl.layers.base import Layer, Pullback
 from minidl.layers.parameter import Buffer, Parameter
 
 
-class _Affine(Layer):
-    """A scale that starts at one and a shift that starts at zero."""
+class _Scaled(Layer):
+    """A scale that starts at one."""
 
     def __init__(
         self, shape: tuple[Any, ...], eps: float, seed: Seed, dtype: Any, weight_init: init.Initializer | None
@@ -21,12 +21,21 @@ class _Affine(Layer):
             raise ValueError(f"{owner}: expected eps > 0, got {eps}")
         ones = init.constant(1.0) if weight_init is None else weight_init
         self.weight = Parameter(init.draw(ones, shape, seed=seed, dtype=dtype), name="weight")
-        self.bias = Parameter(init.zeros(shape, dtype=dtype), name="bias")
         self.eps = eps
 
     def extra_repr(self) -> str:
         shape = self.weight.shape
         return f"{shape[0] if len(shape) == 1 else shape}" + ("" if self.eps == 1e-5 else f", eps={self.eps}")
+
+
+class _Affine(_Scaled):
+    """A scale that starts at one and a shift that starts at zero."""
+
+    def __init__(
+        self, shape: tuple[Any, ...], eps: float, seed: Seed, dtype: Any, weight_init: init.Initializer | None
+    ) -> None:
+        super().__init__(shape, eps, seed, dtype, weight_init)
+        self.bias = Parameter(init.zeros(shape, dtype=dtype), name="bias")
 
 
 class BatchNorm(_Affine):
@@ -39,7 +48,7 @@ class BatchNorm(_Affine):
     Args:
         num_features: the number of channels.
         eps: added to the variance.
-        momentum: the weight of the new statistics, in ``[0, 1]``.
+        momentum: the weight of the new statistics, in ``[0, 1]``; ``None`` keeps the mean over all batches.
         seed, dtype, weight_init: of the scale ``(C,)``, which by default starts at one.
 
     Example:
@@ -55,19 +64,21 @@ class BatchNorm(_Affine):
         self,
         num_features: int,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         *,
         seed: Seed = None,
         dtype: Any = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
         super().__init__((num_features,), eps, seed, dtype, weight_init)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"BatchNorm: expected momentum in [0, 1], got {momentum}")
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: expected momentum in [0, 1] or None, got {momentum}")
         self.momentum = momentum
         wide = xp.result_type(self.weight.dtype, xp.float32)
         self.running_mean = Buffer(xp.zeros(num_features, dtype=wide))
         self.running_var = Buffer(xp.ones(num_features, dtype=wide))
+        if momentum is None:
+            self.batches = Buffer(to_numpy(0))  # on the host, to be read without a wait
 
     @property
     def sample_wise(self) -> bool:  # type: ignore[override]  # it depends on the mode
@@ -93,10 +104,17 @@ class BatchNorm(_Affine):
             ops.batch_norm_inference, x, self.weight, self.bias, mean=mean, var=var, eps=self.eps
         )
 
+    def _share_of_batch(self) -> float:
+        """Count a batch; return its weight in the mean of all."""
+        count = int(self.batches.data) + 1
+        self.batches.data = to_numpy(count)
+        return 1 / count
+
     def _advance(self, mean: Array, var: Array) -> None:
         """Move the running statistics towards those of a batch."""
+        weight = self._share_of_batch() if self.momentum is None else self.momentum
         for running, new in ((self.running_mean, mean), (self.running_var, var)):
-            running.data = (1 - self.momentum) * running.data + self.momentum * new
+            running.data = (1 - weight) * running.data + weight * new
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.momentum == 0.1 else f", momentum={self.momentum}")
@@ -128,9 +146,116 @@ class LayerNorm(_Affine):
         dtype: Any = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-        super().__init__(shape, eps, seed, dtype, weight_init)
+        super().__init__(_as_shape(normalized_shape), eps, seed, dtype, weight_init)
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         shape = self.weight.shape
         return self.bind(ops.layer_norm, x, self.weight, self.bias, normalized_shape=shape, eps=self.eps)
+
+
+class GroupNorm(_Affine):
+    """Normalise each group of neighbouring channels, sample by sample; see `functional.group_norm`.
+
+    Args:
+        num_groups: the number of groups, which divides the channels.
+        num_features: the number of channels.
+        eps: added to the variance.
+        seed, dtype, weight_init: of the scale ``(C,)``, which by default starts at one.
+
+    Example:
+        >>> from minidl.backend import asarray
+        >>> GroupNorm(2, 4).forward(asarray([[0.0, 2000.0, 0.0, 8000.0]]))
+        array([[-1.,  1., -1.,  1.]], dtype=float32)
+    """
+
+    sample_wise = True
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_features: int,
+        eps: float = 1e-5,
+        *,
+        seed: Seed = None,
+        dtype: Any = None,
+        weight_init: init.Initializer | None = None,
+    ) -> None:
+        super().__init__((num_features,), eps, seed, dtype, weight_init)
+        if num_groups < 1 or num_features % num_groups:
+            raise ValueError(
+                f"GroupNorm: expected num_groups that divide the {num_features} features, got {num_groups}"
+            )
+        self.num_groups = num_groups
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.group_norm, x, self.weight, self.bias, groups=self.num_groups, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {super().extra_repr()}"
+
+
+class InstanceNorm(_Affine):
+    """Normalise each channel over the positions of its own sample; see `functional.instance_norm`.
+
+    Args:
+        num_features: the number of channels.
+        eps: added to the variance.
+        seed, dtype, weight_init: of the scale ``(C,)``, which by default starts at one.
+
+    Example:
+        >>> from minidl.backend import asarray
+        >>> InstanceNorm(1).forward(asarray([[[0.0], [2000.0]], [[0.0], [8000.0]]])).reshape(2, 2)
+        array([[-1.,  1.],
+               [-1.,  1.]], dtype=float32)
+    """
+
+    sample_wise = True
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        *,
+        seed: Seed = None,
+        dtype: Any = None,
+        weight_init: init.Initializer | None = None,
+    ) -> None:
+        super().__init__((num_features,), eps, seed, dtype, weight_init)
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.instance_norm, x, self.weight, self.bias, eps=self.eps)
+
+
+class RMSNorm(_Scaled):
+    """Divide each sample by the root of its mean square over the last axes; see `functional.rms_norm`.
+
+    Args:
+        normalized_shape: the lengths of those axes; an int means the last one.
+        eps: added to the mean square.
+        seed, dtype, weight_init: of the scale, which has the normalized shape and by default starts at one.
+
+    Example:
+        >>> from minidl.backend import asarray
+        >>> RMSNorm(2).forward(asarray([[1.0, 7.0]])).round(3)
+        array([[0.2, 1.4]], dtype=float32)
+    """
+
+    sample_wise = True
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-5,
+        *,
+        seed: Seed = None,
+        dtype: Any = None,
+        weight_init: init.Initializer | None = None,
+    ) -> None:
+        super().__init__(_as_shape(normalized_shape), eps, seed, dtype, weight_init)
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.rms_norm, x, self.weight, normalized_shape=self.weight.shape, eps=self.eps)
+
+
+def _as_shape(normalized_shape: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)

@@ -21,6 +21,12 @@ from minidl.ops.elementwise import power as power
 from minidl.ops.elementwise import sqrt as sqrt
 from minidl.ops.elementwise import subtract as subtract
 from minidl.ops.elementwise import where as where
+from minidl.ops.gates import gelu as gelu
+from minidl.ops.gates import glu as glu
+from minidl.ops.gates import mish as mish
+from minidl.ops.gates import silu as silu
+from minidl.ops.gates import softplus as softplus
+from minidl.ops.gates import softsign as softsign
 from minidl.ops.linear import linear as linear
 from minidl.ops.linear import matmul as matmul
 from minidl.ops.loss import cross_entropy as cross_entropy
@@ -28,7 +34,19 @@ from minidl.ops.loss import cross_entropy_probabilities as cross_entropy_probabi
 from minidl.ops.loss import mse_loss as mse_loss
 from minidl.ops.norm import batch_norm as batch_norm
 from minidl.ops.norm import batch_norm_inference as batch_norm_inference
+from minidl.ops.norm import group_norm as group_norm
+from minidl.ops.norm import instance_norm as instance_norm
 from minidl.ops.norm import layer_norm as layer_norm
+from minidl.ops.norm import rms_norm as rms_norm
+from minidl.ops.piecewise import celu as celu
+from minidl.ops.piecewise import elu as elu
+from minidl.ops.piecewise import hard_sigmoid as hard_sigmoid
+from minidl.ops.piecewise import hard_swish as hard_swish
+from minidl.ops.piecewise import hard_tanh as hard_tanh
+from minidl.ops.piecewise import leaky_relu as leaky_relu
+from minidl.ops.piecewise import prelu as prelu
+from minidl.ops.piecewise import relu6 as relu6
+from minidl.ops.piecewise import selu as selu
 from minidl.ops.pool import avg_pool as avg_pool
 from minidl.ops.pool import global_avg_pool as global_avg_pool
 from minidl.ops.pool import global_max_pool as global_max_pool
@@ -48,3 +66,4 @@ from minidl.ops.shape import stack as stack
 from minidl.ops.shape import transpose as transpose
 from minidl.ops.softmax import log_softmax as log_softmax
 from minidl.ops.softmax import softmax as softmax
+from minidl.ops.softmax import softmin as softmin

@@ -79,15 +79,70 @@ def layer_norm(
 ) -> Result:
     """y = w (x - mean) / sqrt(var + eps) + b with the statistics over the last axes, those normalised."""
     _check_trailing(x, w, b, normalized_shape, eps, "layer_norm")
-    z, standardize_pullback = _standardize(x, tuple(range(-len(normalized_shape), 0)), eps, "layer_norm")
+    count = _check_count(math.prod(normalized_shape), x, "layer_norm")
+    z, standardize_pullback = _standardize(x, tuple(range(-len(normalized_shape), 0)), count, eps)
     return _affine(x, w, b, z, standardize_pullback)
 
 
+def group_norm(
+    x: Array, w: Array | None = None, b: Array | None = None, *, groups: int, eps: float = 1e-5
+) -> Result:
+    """y = w (x - mean) / sqrt(var + eps) + b with the statistics of each sample and group of channels."""
+    channels = _check_channels(x, w, b, eps, "group_norm")
+    if groups < 1 or channels % groups:
+        raise ValueError(f"group_norm: expected groups that divide the {channels} channels, got {groups}")
+    return _grouped(x, w, b, groups, eps, "group_norm")
+
+
+def instance_norm(x: Array, w: Array | None = None, b: Array | None = None, *, eps: float = 1e-5) -> Result:
+    """y = w (x - mean) / sqrt(var + eps) + b with the statistics of each sample and channel."""
+    channels = _check_channels(x, w, b, eps, "instance_norm")
+    return _grouped(x, w, b, channels, eps, "instance_norm")
+
+
+def rms_norm(
+    x: Array, w: Array | None = None, *, normalized_shape: tuple[int, ...], eps: float = 1e-5
+) -> tuple[Array, Callable[..., tuple[Array | None, Array | None]]]:
+    """y = w x / sqrt(mean(x^2) + eps) with the mean over the last axes, those normalised."""
+    _check_trailing(x, w, None, normalized_shape, eps, "rms_norm")
+    axes = tuple(range(-len(normalized_shape), 0))
+    count = max(math.prod(normalized_shape), 1)
+    wide = widen(x)
+    inverse = 1 / xp.sqrt((wide * wide).sum(axis=axes, keepdims=True) / count + eps)
+    z = wide * inverse
+
+    def scale_pullback(dz: Array) -> Array:
+        # dx = (dz - z mean(dz z)) / sqrt(mean(x^2) + eps)
+        return xp.asarray((dz - z * ((dz * z).sum(axis=axes, keepdims=True) / count)) * inverse)
+
+    y, affine_pullback = _affine(x, w, None, z, scale_pullback)
+
+    def pullback(dy: Array, *, input_grad: bool = True) -> tuple[Array | None, Array | None]:
+        # that of y = w z with z = x / sqrt(mean(x^2) + eps); there is no bias
+        dx, dw, _ = affine_pullback(dy, input_grad=input_grad)
+        return dx, dw
+
+    return y, pullback
+
+
+def _grouped(x: Array, w: Array | None, b: Array | None, groups: int, eps: float, owner: str) -> Result:
+    """Standardize over all positions and the channels of a group, then scale and shift each channel."""
+    n, channels = x.shape[0], x.shape[-1]
+    shape = (n, math.prod(x.shape[1:-1]), groups, channels // max(groups, 1))
+    count = _check_count(shape[1] * shape[3], x, owner)
+    z, standardize_pullback = _standardize(x.reshape(shape), (1, 3), count, eps)
+
+    def back(dz: Array) -> Array:
+        # dx = that of z, group by group
+        return standardize_pullback(dz.reshape(shape)).reshape(x.shape)
+
+    return _affine(x, w, b, z.reshape(x.shape), back)
+
+
 def _standardize(
-    x: Array, axes: tuple[int, ...], eps: float, owner: str
+    x: Array, axes: tuple[int, ...], count: int, eps: float
 ) -> tuple[Array, Callable[[Array], Array]]:
-    """z = (x - mean) / sqrt(var + eps) over the axes, at least in single precision."""
-    count = _check_count(math.prod(x.shape[a] for a in axes), x, owner)
+    """z = (x - mean) / sqrt(var + eps) over the axes, of so many values, at least in single precision."""
     z = widen(x)
     z = z - z.sum(axis=axes, keepdims=True) / count
     inverse = 1 / xp.sqrt((z * z).sum(axis=axes, keepdims=True) / count + eps)

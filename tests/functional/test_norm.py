@@ -70,3 +70,24 @@ def test_an_input_that_needs_no_gradient_gets_none():
     F.layer_norm(x, w).backward(DY)
     assert x.grad is None
     np.testing.assert_array_equal(w.grad, ops.layer_norm(X, W, normalized_shape=(3,))[1](DY)[1])
+
+
+@pytest.mark.parametrize(
+    ("function", "op", "arrays", "options"),
+    [
+        (lambda x, w, b: F.group_norm(x, 3, w, b), ops.group_norm, (X, W, B), {"groups": 3}),
+        (F.instance_norm, ops.instance_norm, (X, W, B), {}),
+        (F.rms_norm, ops.rms_norm, (X, W), {"normalized_shape": (3,)}),
+    ],
+)
+def test_a_function_is_its_operation(function, op, arrays, options):
+    y, pullback = op(*arrays, **options)
+    np.testing.assert_array_equal(function(*arrays), y)
+    for found, expected in zip(gradients(function, *arrays), pullback(DY), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_rms_norm_takes_its_axes_from_the_weight_or_the_last_one():
+    weight = RNG.normal(size=(4, 3))
+    np.testing.assert_array_equal(F.rms_norm(X, weight), ops.rms_norm(X, weight, normalized_shape=(4, 3))[0])
+    np.testing.assert_array_equal(F.rms_norm(X), ops.rms_norm(X, normalized_shape=(3,))[0])

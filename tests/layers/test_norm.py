@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidl import init, ops
-from minidl.layers import BatchNorm, LayerNorm, Sequential
+from minidl.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm, Sequential
 from minidl.tensor import Tensor
 
 RNG = np.random.default_rng(0)
@@ -49,6 +49,31 @@ class TestBatchNorm:
         np.testing.assert_allclose(layer.running_var.data, theirs.running_var, rtol=1e-12)
         expected = theirs.eval()(torch.tensor(x.reshape(-1, 3)))
         np.testing.assert_allclose(layer.predict(x).reshape(-1, 3), expected.detach(), atol=1e-12)
+
+    def test_without_a_momentum_the_statistics_are_the_mean_over_all_batches(self, torch):
+        layer, theirs = batch_norm(momentum=None), torch.nn.BatchNorm1d(3, momentum=None, dtype=torch.float64)
+        batches = RNG.normal(2, 3, size=(4, 6, 3))
+        for x in batches:
+            layer.forward(x)
+            theirs(torch.tensor(x))
+        np.testing.assert_allclose(layer.running_mean.data, batches.mean(axis=(0, 1)), rtol=1e-12)
+        np.testing.assert_allclose(
+            layer.running_var.data, batches.var(axis=1, ddof=1).mean(axis=0), rtol=1e-12
+        )
+        np.testing.assert_allclose(layer.running_var.data, theirs.running_var, rtol=1e-12)
+        assert layer.batches.data == 4
+
+    def test_the_count_of_batches_is_part_of_the_state(self):
+        layer, x = batch_norm(momentum=None), RNG.normal(2, 3, size=(2, 6, 3))
+        layer.forward(x[0])
+        before = layer.state()
+        layer.forward(x[1])
+        after = layer.state()
+        layer.load_state(before)
+        layer.forward(x[1])
+        assert "batches" in after
+        for name, value in layer.state().items():
+            np.testing.assert_array_equal(value, after[name])
 
     def test_the_running_variance_is_unbiased(self):
         layer, x = BatchNorm(2, momentum=1.0, dtype="float64"), RNG.normal(size=(5, 2))
@@ -159,6 +184,7 @@ class TestBatchNorm:
         assert [name for name, _ in BatchNorm(3).named_parameters()] == ["weight", "bias"]
         assert [name for name, _ in BatchNorm(3).buffers()] == ["running_mean", "running_var"]
         assert repr(BatchNorm(3)) == "BatchNorm(3)"
+        assert repr(BatchNorm(3, momentum=None)) == "BatchNorm(3, momentum=None)"
         assert repr(BatchNorm(3, eps=1e-3, momentum=0.5)) == "BatchNorm(3, eps=0.001, momentum=0.5)"
 
 
@@ -188,7 +214,59 @@ class TestLayerNorm:
         assert LayerNorm(3).sample_wise
 
 
+LAYERS = [
+    (GroupNorm(2, 6, eps=1e-3, dtype="float64"), ops.group_norm, {"groups": 2}, "GroupNorm(2, 6, eps=0.001)"),
+    (InstanceNorm(6, eps=1e-3, dtype="float64"), ops.instance_norm, {}, "InstanceNorm(6, eps=0.001)"),
+    (
+        RMSNorm(6, eps=1e-3, dtype="float64"),
+        ops.rms_norm,
+        {"normalized_shape": (6,)},
+        "RMSNorm(6, eps=0.001)",
+    ),
+    (
+        RMSNorm((4, 6), eps=1e-3, dtype="float64"),
+        ops.rms_norm,
+        {"normalized_shape": (4, 6)},
+        "RMSNorm((4, 6), eps=0.001)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "op", "options", "text"), LAYERS)
+def test_a_layer_is_its_operation(layer, op, options, text):
+    x, dy = RNG.normal(2, 3, size=(2, 5, 4, 6)), RNG.normal(size=(2, 5, 4, 6))
+    for p in layer.parameters():
+        p.data = RNG.normal(size=p.shape)
+    y, pullback = op(x, *(p.data for p in layer.parameters()), **options, eps=1e-3)
+    np.testing.assert_array_equal(layer.forward(x), y)
+    np.testing.assert_array_equal(layer.backward(dy), pullback(dy)[0])
+    for p, gradient in zip(layer.parameters(), pullback(dy)[1:], strict=True):
+        np.testing.assert_array_equal(p.grad, gradient)
+    np.testing.assert_array_equal(layer.predict(x), y)
+    assert repr(layer) == text
+    assert layer.sample_wise
+
+
+def test_fresh_layers_only_normalise():
+    x = RNG.normal(2, 3, size=(2, 5, 6)).astype("float32")
+    np.testing.assert_array_equal(GroupNorm(2, 6).forward(x), ops.group_norm(x, groups=2)[0])
+    np.testing.assert_array_equal(InstanceNorm(6).forward(x), ops.instance_norm(x)[0])
+    np.testing.assert_array_equal(RMSNorm(6).forward(x), ops.rms_norm(x, normalized_shape=(6,))[0])
+
+
 class TestBadInput:
+    @pytest.mark.parametrize("groups", [0, -1, 4, 12])
+    def test_groups_that_do_not_divide(self, groups):
+        with pytest.raises(
+            ValueError, match=f"GroupNorm: expected num_groups that divide the 6 features, got {groups}"
+        ):
+            GroupNorm(groups, 6)
+
+    def test_m21_an_instance_of_one_position(self):
+        with pytest.raises(ValueError, match="instance_norm: expected more than one value") as caught:
+            InstanceNorm(6).forward(np.zeros((4, 1, 1, 6), dtype="float32"))
+        assert caught.value.__notes__ == ["in InstanceNorm(6)"]
+
     @pytest.mark.parametrize("bad", [0, -1, 2.5, "3"])
     def test_features(self, bad):
         with pytest.raises(ValueError, match="BatchNorm: expected positive ints to normalise over, got"):
@@ -203,7 +281,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan")])
     def test_momentum(self, momentum):
-        with pytest.raises(ValueError, match=r"BatchNorm: expected momentum in \[0, 1\], got"):
+        with pytest.raises(ValueError, match=r"BatchNorm: expected momentum in \[0, 1\] or None, got"):
             BatchNorm(3, momentum=momentum)
 
     def test_a_float64_input_into_a_float32_layer(self):

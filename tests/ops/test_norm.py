@@ -1,6 +1,7 @@
 """Normalisation: batch norm over all axes but the last, layer norm over the last axes."""
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.ops.norm import batch_norm, batch_norm_inference, layer_norm
+from minidl.ops.norm import (
+    batch_norm,
+    batch_norm_inference,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
 from tests.numerics import assert_pullback
 
 SHAPES = [(5, 3), (2, 7, 3), (3, 4, 5, 2), (2, 3, 2, 2, 4), (257, 3)]
@@ -241,10 +249,171 @@ class TestLayerNorm:
         assert [a.shape for a in pullback(y)] == [(0, 3), (3,), (3,)]
 
 
+class TestGroupNorm:
+    @pytest.mark.parametrize("groups", [1, 2, 3, 6])
+    @pytest.mark.parametrize("shape", [(4, 5, 6), (2, 3, 4, 6), (2, 3, 2, 2, 6)])
+    def test_equals_loops_over_samples_and_groups(self, shape, groups):
+        x, w, b = drawn(shape)
+        y, _ = group_norm(x, w, b, groups=groups, eps=1e-3)
+        size = 6 // groups
+        for n, g in itertools.product(range(shape[0]), range(groups)):
+            channels = slice(g * size, (g + 1) * size)
+            z = np.reshape(normalised_column(x[n, ..., channels].ravel(), 1e-3)[0], (*shape[1:-1], size))
+            np.testing.assert_allclose(
+                y[n, ..., channels], z * w[channels] + b[channels], rtol=1e-12, atol=1e-12
+            )
+
+    @pytest.mark.parametrize("groups", [1, 2, 6])
+    def test_gradients(self, groups):
+        assert_pullback(functools.partial(group_norm, groups=groups), *drawn((3, 4, 2, 6)))
+
+    def test_agrees_with_torch(self, torch):
+        x, w, b = drawn((4, 5, 7, 6))
+        y, pullback = group_norm(x, w, b, groups=3, eps=1e-3)
+        leaves = [torch.tensor(a, requires_grad=True) for a in (np.moveaxis(x, -1, 1), w, b)]
+        theirs = torch.nn.functional.group_norm(leaves[0], 3, *leaves[1:], eps=1e-3)
+        dy = np.random.default_rng(1).normal(size=y.shape)
+        theirs.backward(torch.tensor(np.moveaxis(dy, -1, 1)))
+        np.testing.assert_allclose(y, np.moveaxis(theirs.detach().numpy(), 1, -1), atol=1e-12)
+        dx, dw, db = pullback(dy)
+        np.testing.assert_allclose(dx, np.moveaxis(leaves[0].grad.numpy(), 1, -1), atol=1e-12)
+        np.testing.assert_allclose(dw, leaves[1].grad, rtol=1e-10)
+        np.testing.assert_allclose(db, leaves[2].grad, rtol=1e-10)
+
+    def test_of_one_group_is_a_layer_norm_without_its_scale(self):
+        x, _, _ = drawn((4, 5, 6))
+        expected = layer_norm(x, normalized_shape=(5, 6))[0]
+        np.testing.assert_allclose(group_norm(x, groups=1)[0], expected, rtol=1e-12)
+
+    def test_works_without_positions(self):
+        x, w, b = drawn((4, 6))
+        by_hand = layer_norm(x.reshape(4, 2, 3), normalized_shape=(3,))[0].reshape(4, 6) * w + b
+        np.testing.assert_allclose(group_norm(x, w, b, groups=2)[0], by_hand, rtol=1e-12)
+
+
+class TestInstanceNorm:
+    @pytest.mark.parametrize("shape", [(4, 5, 3), (2, 3, 4, 3), (2, 3, 2, 2, 3)])
+    def test_equals_loops_over_samples_and_channels(self, shape):
+        x, w, b = drawn(shape)
+        y, _ = instance_norm(x, w, b, eps=1e-3)
+        for n, c in itertools.product(range(shape[0]), range(3)):
+            z = normalised_column(x[n, ..., c].ravel(), 1e-3)[0]
+            np.testing.assert_allclose(
+                y[n, ..., c].ravel(), np.multiply(z, w[c]) + b[c], rtol=1e-12, atol=1e-12
+            )
+
+    def test_gradients(self):
+        assert_pullback(instance_norm, *drawn((3, 4, 2, 3)))
+
+    def test_agrees_with_torch(self, torch):
+        x, w, b = (a.astype("float32") for a in drawn((4, 5, 7, 6)))
+        theirs = torch.nn.functional.instance_norm(
+            torch.tensor(np.moveaxis(x, -1, 1)), weight=torch.tensor(w), bias=torch.tensor(b)
+        )
+        np.testing.assert_allclose(instance_norm(x, w, b)[0], np.moveaxis(theirs.numpy(), 1, -1), atol=1e-5)
+
+    def test_is_a_batch_norm_of_one_sample(self):
+        x, w, b = drawn((1, 5, 4, 3))
+        expected = normalised_values(x, w, b)[0]
+        np.testing.assert_allclose(instance_norm(x, w, b)[0], expected, rtol=1e-10, atol=1e-12)
+
+
+class TestRMSNorm:
+    @pytest.mark.parametrize("trailing", [1, 2])
+    def test_equals_loops_over_samples(self, trailing):
+        rng = np.random.default_rng(0)
+        x = rng.normal(3, 2, size=(3, 4, 5))
+        shape = x.shape[-trailing:]
+        w = rng.normal(size=shape)
+        y, _ = rms_norm(x, w, normalized_shape=shape, eps=1e-3)
+        for row, found in zip(x.reshape(-1, w.size), y.reshape(-1, w.size), strict=True):
+            root = math.sqrt(sum(float(v) ** 2 for v in row) / w.size + 1e-3)
+            np.testing.assert_allclose(found, row / root * w.ravel(), rtol=1e-12)
+
+    @pytest.mark.parametrize("trailing", [1, 2])
+    def test_gradients(self, trailing):
+        rng = np.random.default_rng(0)
+        x = rng.normal(3, 2, size=(3, 4, 5))
+        shape = x.shape[-trailing:]
+        assert_pullback(functools.partial(rms_norm, normalized_shape=shape), x, rng.normal(size=shape))
+
+    def test_agrees_with_torch(self, torch):
+        x, w, _ = drawn((4, 7, 6))
+        y, pullback = rms_norm(x, w, normalized_shape=(6,), eps=1e-3)
+        leaves = [torch.tensor(a, requires_grad=True) for a in (x, w)]
+        theirs = torch.nn.functional.rms_norm(leaves[0], (6,), leaves[1], eps=1e-3)
+        dy = np.random.default_rng(1).normal(size=y.shape)
+        theirs.backward(torch.tensor(dy))
+        np.testing.assert_allclose(y, theirs.detach(), rtol=1e-12)
+        for gradient, leaf in zip(pullback(dy), leaves, strict=True):
+            np.testing.assert_allclose(gradient, leaf.grad, atol=1e-12)
+
+    def test_without_scale_and_without_input_gradient(self):
+        x, w, _ = drawn((6, 5))
+        y, pullback = rms_norm(x, normalized_shape=(5,))
+        np.testing.assert_allclose((y * y).mean(axis=-1), 1, rtol=1e-4)
+        assert pullback(y)[1] is None
+        dx, dw = rms_norm(x, w, normalized_shape=(5,))[1](y, input_grad=False)
+        assert dx is None
+        assert dw.shape == (5,)
+
+    def test_one_value_becomes_its_sign(self):
+        np.testing.assert_allclose(
+            rms_norm(np.array([[3.0], [-4.0]]), normalized_shape=(1,))[0], [[1], [-1]], rtol=1e-5
+        )
+
+
+SAMPLE_WISE = {
+    "group_norm": functools.partial(group_norm, groups=2),
+    "instance_norm": instance_norm,
+    "layer_norm": functools.partial(layer_norm, normalized_shape=(6,)),
+    "rms_norm": functools.partial(rms_norm, normalized_shape=(6,)),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLE_WISE)
+class TestEachSampleAlone:
+    def test_a_batch_equals_its_rows(self, name):
+        op, (x, w, _) = SAMPLE_WISE[name], drawn((5, 4, 6))
+        rows = [op(x[i : i + 1], w)[0] for i in range(5)]
+        np.testing.assert_allclose(op(x, w)[0], np.concatenate(rows), rtol=1e-13)
+
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+    def test_m17_keeps_the_dtype(self, name, dtype):
+        op, (x, w, _) = SAMPLE_WISE[name], (a.astype(dtype) for a in drawn((5, 4, 6)))
+        y, pullback = op(x, w)
+        assert {a.dtype for a in (y, *pullback(y)[:2])} == {np.dtype(dtype)}
+        exact = op(x.astype("float64"), w.astype("float64"))[0]
+        np.testing.assert_allclose(y, exact, atol=20 * np.finfo(dtype).eps)
+
+    def test_no_samples(self, name):
+        y, pullback = SAMPLE_WISE[name](np.zeros((0, 4, 6)), np.ones(6))
+        assert y.shape == (0, 4, 6)
+        dx, dw = pullback(y)[:2]
+        assert dx.shape == (0, 4, 6)
+        np.testing.assert_array_equal(dw, np.zeros(6))
+
+
 X = np.zeros((4, 3))
 
 
 class TestBadInput:
+    def test_m21_an_instance_of_one_position(self):
+        for shape in ((4, 3), (4, 1, 1, 3)):
+            with pytest.raises(
+                ValueError, match=r"instance_norm: expected more than one value .*, got shape \(4, "
+            ):
+                instance_norm(np.zeros(shape))
+            with pytest.raises(ValueError, match="group_norm: expected more than one value"):
+                group_norm(np.zeros(shape), groups=3)
+
+    @pytest.mark.parametrize("groups", [2, 0, -3, 4])
+    def test_groups_that_do_not_divide(self, groups):
+        with pytest.raises(
+            ValueError, match=f"group_norm: expected groups that divide the 3 channels, got {groups}"
+        ):
+            group_norm(np.zeros((4, 5, 3)), groups=groups)
+
     @pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3)])
     def test_m21_statistics_of_one_value(self, shape):
         with pytest.raises(
