@@ -77,12 +77,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     selected = groups(options.parts or list(PARTS), torch, options.only)
     results: list[Any] = []
     inherited = filter(None, [os.environ.get("PYTHONPATH")])
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts"), *inherited]),
+    }
     with tempfile.TemporaryDirectory() as caches:
-        environment = {
-            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts"), *inherited]),
-            "PYTHONPYCACHEPREFIX": caches,  # so that bytecode is cached wherever the packages lie
-        }
+        if any(kind == "import" for kind, _, _ in selected):
+            environment["PYTHONPYCACHEPREFIX"] = caches  # bytecode is cached wherever the packages lie
         modules = ["numpy", "minidl", *["torch"] * torch]  # asking for the versions fills the cache
         versions = {
             module: json.loads(_output([*WORKER, "version", module, "-", "-"], environment))

@@ -1,11 +1,10 @@
 """The workloads written with minidl, through its public names alone."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import minidl
-from _bench.workloads import VGG, Weights, Workload, batch
+from _bench.workloads import Weights, Workload, batch
 from minidl import optim
 
 
@@ -112,14 +111,9 @@ def _op(workload: Workload) -> Callable[[], Any]:
     return cross_entropy
 
 
-def vgg_step(size: int) -> Callable[[], Any]:
-    """Return a training step of the VGG-like network on a batch of that size."""
-    return _train(replace(VGG, shape=(size, *VGG.shape[1:])))
-
-
-def convolution(kernel: int) -> Callable[[], Any]:
+def convolution(kernel: int, size: int) -> Callable[[], Any]:
     """Return one forward and backward through a convolution: the same output for every kernel size."""
-    x, _ = batch((64, 32, 32, 16), classes=2)
+    x, _ = batch((size, 32, 32, 16), classes=2)
     layer = minidl.Conv(16, 32, kernel_size=kernel, padding="same")
 
     def forward_and_backward() -> Any:

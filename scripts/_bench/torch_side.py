@@ -1,14 +1,13 @@
 """The workloads written with PyTorch, eager, with its own layout and its own number of threads."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from _bench.workloads import FLATTENED, VGG, Weights, Workload, batch
+from _bench.workloads import FLATTENED, Weights, Workload, batch
 
 
 def network(name: str) -> nn.Sequential:
@@ -91,11 +90,6 @@ def _train(workload: Workload) -> Callable[[], Any]:
         return loss.detach()
 
     return train
-
-
-def vgg_step(size: int) -> Callable[[], Any]:
-    """Return a training step of the VGG-like network on a batch of that size."""
-    return _train(replace(VGG, shape=(size, *VGG.shape[1:])))
 
 
 def _infer(workload: Workload) -> Callable[[], Any]:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from _bench import machine
-from _bench.workloads import BY_NAME, batch
+from _bench.workloads import BY_NAME, VGG, batch
 
 STRETCH = 0.4  # seconds: long against the ticks in which the system counts
 KEPT = 2.0  # seconds of undisturbed measuring
 PATIENCE = 4  # times KEPT, after which the least disturbed stretches are taken
 FEWEST = 5  # steps, however long they take
+QUICK_BATCH = 4
 
 
 def measure(step: Callable[[], Any], quick: bool) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def _stretch(step: Callable[[], Any], count: int, seconds: float = 0.0) -> list[
 def workload(contender: str, name: str, quick: bool) -> dict[str, Any]:
     """Time one workload; ``check`` is a number that every contender must agree on."""
     side = importlib.import_module(f"_bench.{contender}_side")
-    step = side.step(BY_NAME[name])
+    step = side.step(BY_NAME[name].of_batch(QUICK_BATCH) if quick else BY_NAME[name])
     for _ in range(2):
         out = step()
     return {"check": float(abs(out).sum()), **measure(step, quick)}
@@ -104,9 +105,9 @@ def memory(contender: str, name: str, quick: bool) -> dict[str, Any]:
     """Return by how much the peak of resident memory grows in three steps, over import and model building."""
     side = importlib.import_module(f"_bench.{contender}_side")
     if name == "VGG-like step, batch 256":
-        step = side.vgg_step(16 if quick else 256)
+        step = side.step(VGG.of_batch(QUICK_BATCH if quick else 256))
     else:
-        step = side.convolution(int(name.rpartition(" ")[2]))
+        step = side.convolution(int(name.rpartition(" ")[2]), QUICK_BATCH if quick else 64)
     before = machine.peak_memory()
     for _ in range(3):
         step()

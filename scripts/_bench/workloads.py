@@ -1,6 +1,6 @@
 """What is timed: the networks and operations, their data, their arithmetic, and the bars they are held to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -32,6 +32,10 @@ class Workload:
     shape: tuple[int, ...]
     must: float
     goal: float
+
+    def of_batch(self, size: int) -> "Workload":
+        """Return the same work on a batch of another size."""
+        return replace(self, shape=(size, *self.shape[1:]))
 
     @property
     def flops(self) -> int:

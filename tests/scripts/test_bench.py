@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,6 +183,27 @@ class TestMeasure:
         assert len(worker.measure(lambda: None, quick=True)["times"]) == 2
 
 
+class TestSides:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "MLP train, batch 32",
+            LENET,
+            "VGG-like train, batch 64",
+            "LeNet inference, batch 1",
+            "softmax (1024, 1000), forward and backward",
+            "cross-entropy (1024, 1000), forward and backward",
+        ],
+    )
+    def test_minidl_and_pytorch_compute_the_same(self, torch: ModuleType, name: str) -> None:
+        workloads = importlib.import_module("_bench.workloads")
+        workload = workloads.BY_NAME[name].of_batch(8)
+        ours = importlib.import_module("_bench.minidl_side").step(workload)
+        theirs = importlib.import_module("_bench.torch_side").step(workload)
+        for _ in range(4):
+            np.testing.assert_allclose(np.asarray(ours()), theirs().numpy(), rtol=1e-3, atol=1e-4)
+
+
 class TestMachine:
     @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
     def test_another_process_on_the_cores_is_seen(self, machine: ModuleType) -> None:
@@ -242,13 +264,10 @@ class TestCommand:
         for table in outcome["tables"]:
             assert {row[table["head"].index("verdict")] for row in table["rows"]} == {"-"}
 
+    @pytest.mark.full
     @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
-    @pytest.mark.parametrize(
-        ("part", "only"),
-        [("train", "MLP train, batch 32"), ("train", "LeNet"), ("train", "VGG"), ("infer", "1"), ("ops", "")],
-    )
-    def test_minidl_and_pytorch_compute_the_same(self, part: str, only: str) -> None:
-        result = bench(part, "--quick", "--only", only)
+    def test_minidl_and_pytorch_run_side_by_side(self) -> None:
+        result = bench("train", "ops", "--quick", "--only", "batch 32")
         assert result.returncode == 0, result.stderr
         assert "the numbers differ" not in result.stdout
         assert "absent" not in result.stdout
