@@ -1,7 +1,7 @@
 """Initial weights: drawn by NumPy and then moved to the backend, so that both backends start equal.
 
-An initializer is a function ``f(shape, *, fan_in=None, fan_out=None, seed=None, dtype=None) -> Array``. A layer
-that knows its fans passes them; otherwise they follow from the shape, read as `fans` says.
+An initializer is a function ``f(shape, *, fan_in=None, fan_out=None, seed=None, dtype=None) -> Array``. A
+layer that knows its fans passes them; otherwise they follow from the shape, read as `fans` says.
 
     Linear(784, 10, weight_init=init.he_normal)
     Linear(784, 10, weight_init=init.constant(0.1))
@@ -70,7 +70,7 @@ def he_uniform(
 def glorot_normal(
     shape: Shape, *, fan_in: Fan = None, fan_out: Fan = None, seed: Seed = None, dtype: DType = None
 ) -> Array:
-    """Normal with variance ``2 / (fan_in + fan_out)``, for tanh and linear layers (Glorot and Bengio, 2010)."""
+    """Normal with variance ``2 / (fan_in + fan_out)``, as for tanh (Glorot and Bengio, 2010)."""
     n_in, n_out = _fan_in(shape, fan_in), _fan_out(shape, fan_out)
     return _normal(shape, math.sqrt(2.0 / (n_in + n_out)), seed, dtype)
 
@@ -78,7 +78,7 @@ def glorot_normal(
 def glorot_uniform(
     shape: Shape, *, fan_in: Fan = None, fan_out: Fan = None, seed: Seed = None, dtype: DType = None
 ) -> Array:
-    """Uniform with variance ``2 / (fan_in + fan_out)``, for tanh and linear layers (Glorot and Bengio, 2010)."""
+    """Uniform with variance ``2 / (fan_in + fan_out)``, as for tanh (Glorot and Bengio, 2010)."""
     n_in, n_out = _fan_in(shape, fan_in), _fan_out(shape, fan_out)
     return _uniform(shape, math.sqrt(6.0 / (n_in + n_out)), seed, dtype)
 
