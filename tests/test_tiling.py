@@ -1,6 +1,7 @@
 """Tiled execution equals untiled execution, whatever the number of cores, and is itself to the last bit."""
 
 import copy
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minidl
 from minidl import threads, tiling
 from minidl.backend import Array
 from minidl.ops.activation import relu
@@ -482,3 +484,126 @@ class TestExceptions:
         x = np.ones((64, 128, 128), np.float32)
         tiling.vjp([Stage(op), Coupled()], x, tiling.Plans(), unlocated)[1](x)
         assert set(seen[1:]) == {1}
+
+
+def network() -> minidl.Sequential:
+    """Everything that tiles must get right: products, a coupled layer, random numbers, a dense head."""
+    return minidl.Sequential(
+        minidl.Conv(3, 16, kernel_size=3, padding="same", seed=0),
+        minidl.BatchNorm(16),
+        minidl.ReLU(),
+        minidl.Residual(
+            minidl.Sequential(minidl.Conv(16, 16, kernel_size=3, padding="same", seed=1), minidl.ReLU())
+        ),
+        minidl.Dropout(0.2, seed=2),
+        minidl.Conv(16, 32, kernel_size=3, stride=2, seed=3),
+        minidl.Flatten(),
+        minidl.Linear(7 * 7 * 32, 10, seed=4),
+    )
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles even where so little work would be left whole."""
+    monkeypatch.setattr(tiling, "LEAST_WORK", 0)
+    monkeypatch.setattr(tiling, "LEAST_TILE_WORK", 0)
+
+
+class TestSequential:
+    def train(self, model: minidl.Sequential, make: Callable[..., Any], steps: int = 10) -> dict[str, Array]:
+        criterion, optimizer = minidl.CrossEntropy(), make(model.parameters(), lr=0.01)
+        generator = np.random.default_rng(0)
+        for _ in range(steps):
+            x = generator.standard_normal((64, 16, 16, 3), dtype=np.float32)
+            labels = generator.integers(0, 10, 64)
+            criterion.forward(model.forward(x), labels)
+            model.backward(criterion.backward(), input_grad=False)
+            optimizer.step()
+            optimizer.zero_grad()
+        return model.state()
+
+    @pytest.mark.usefixtures("small_tiles")
+    @pytest.mark.parametrize("make", [minidl.optim.SGD, minidl.optim.Adam])
+    def test_ten_steps_give_the_same_bits_on_any_number_of_cores(
+        self, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Any]
+    ) -> None:
+        states = []
+        for cores in CORES:
+            monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
+            model = network()
+            states.append({name: array.tobytes() for name, array in self.train(model, make).items()})
+            pieces = [piece.samples for plan in model._plans.pieces.values() for piece in plan]
+            assert pieces == [8, 8, 8, 0]  # before, between and behind the coupled layers; the dense head
+        assert states[0] == states[1] == states[2]
+
+    @pytest.mark.usefixtures("small_tiles")
+    def test_training_equals_untiled_training(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tiled_state = self.train(network(), minidl.optim.SGD)
+        monkeypatch.setattr(tiling, "LEAST_WORK", 1 << 62)
+        for name, array in self.train(network(), minidl.optim.SGD).items():
+            np.testing.assert_allclose(tiled_state[name], array, rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.usefixtures("small_tiles")
+    @pytest.mark.parametrize("training", [True, False])
+    def test_predict_equals_the_layers_one_by_one(self, training: bool) -> None:
+        model, x = network().train(training), image_batch(64)
+        expected = x
+        for layer in model:
+            expected = layer.predict(expected)
+        np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("sample_wise", [True, False])
+    def test_a_users_layer_takes_part_when_it_says_so(self, sample_wise: bool) -> None:
+        class Swish(minidl.Layer):
+            def __init__(self) -> None:
+                self.seen: list[int] = []
+
+            def vjp(self, x: Array) -> tuple[Array, tiling.Pullback]:
+                self.seen.append(len(x))
+                return self.bind(swish, x)
+
+        def swish(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+            gate = 1 / (1 + np.exp(-x))
+            return x * gate, lambda dy: dy * gate * (1 + x * (1 - gate))
+
+        layer = Swish()
+        layer.sample_wise = sample_wise
+        model = minidl.Sequential(minidl.Conv(3, 32, kernel_size=3, seed=0), layer)
+        model.forward(image_batch(200))
+        parts = [n for n in layer.seen if n > 1]  # one sample is shown to it for the plan
+        assert (len(parts) > 1) == sample_wise
+        assert sum(parts) == 200
+
+    @pytest.mark.parametrize("cores", CORES)
+    def test_an_exception_keeps_its_type_and_names_position_and_layer(
+        self, monkeypatch: pytest.MonkeyPatch, cores: str
+    ) -> None:
+        class OwnError(Exception):
+            pass
+
+        class Fails(minidl.Layer):
+            sample_wise = True
+
+            def vjp(self, x: Array) -> tuple[Array, tiling.Pullback]:
+                return self.bind(fail, x)
+
+        def fail(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+            if len(x) > 1:
+                raise OwnError("a tile")
+            return x, lambda dy: dy
+
+        monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
+        inner = minidl.Sequential(minidl.ReLU(), Fails())
+        model = minidl.Sequential(minidl.Conv(3, 32, kernel_size=3, seed=0), inner)
+        with pytest.raises(OwnError, match="a tile") as caught:
+            model.forward(image_batch(200))
+        inside, position, outside = caught.value.__notes__
+        assert "Fails()" in inside
+        assert position.startswith("at position 1 of Sequential: Fails()")
+        assert outside.startswith("at position 1 of Sequential: Sequential(")
+
+    def test_a_model_is_copied_and_pickled_with_its_plans(self) -> None:
+        model, x = network().eval(), image_batch(64)
+        expected = model.predict(x)
+        for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            np.testing.assert_array_equal(other.predict(x), expected)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from minidl import ops
+from minidl import ops, tiling
 from minidl.backend import Array
 from minidl.layers.base import Layer, Pullback
 
@@ -44,6 +44,9 @@ class Container(Layer):
 class Sequential(Container):
     """Layers one after another: the output of each is the input of the next.
 
+    On the CPU its layers run a few samples at a time on all cores, see `minidl.tiling`; how many cores there
+    are does not change a result.
+
     Args:
         *layers: first to last; a single list is accepted too.
 
@@ -56,38 +59,16 @@ class Sequential(Container):
         ['0.weight', '0.bias']
     """
 
+    def __init__(self, *layers: Layer | Sequence[Layer]) -> None:
+        super().__init__(*layers)
+        self._plans = tiling.Plans()
+
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
-        pullbacks: list[Pullback] = []
-        for i, layer in enumerate(self.layers):
-            try:
-                x, pullback = layer.vjp(x)
-            except Exception as error:
-                self._locate(error, i)
-                raise
-            pullbacks.append(pullback)
-
-        def chained(dy: Array, input_grad: bool = True) -> Any:
-            found = []
-            for i in reversed(range(len(pullbacks))):
-                try:
-                    dy, pairs = pullbacks[i](dy, input_grad=input_grad or i > 0)
-                except Exception as error:
-                    self._locate(error, i)
-                    raise
-                found.append(pairs)
-            return dy, [pair for pairs in reversed(found) for pair in pairs]
-
-        return x, chained
+        return tiling.vjp(self.layers, x, self._plans, self._locate)
 
     def predict(self, x: Array) -> Array:
         """Chain the ``predict`` of each layer."""
-        for i, layer in enumerate(self.layers):
-            try:
-                x = layer.predict(x)
-            except Exception as error:
-                self._locate(error, i)
-                raise
-        return x
+        return tiling.predict(self.layers, x, self._plans, self._locate)  # type: ignore[no-any-return]
 
     def _locate(self, error: Exception, i: int) -> None:
         """Add to an exception which layer of the chain it came from."""
