@@ -23,6 +23,12 @@ from minidl.functional.elementwise import power as power
 from minidl.functional.elementwise import sqrt as sqrt
 from minidl.functional.elementwise import subtract as subtract
 from minidl.functional.elementwise import where as where
+from minidl.functional.gates import gelu as gelu
+from minidl.functional.gates import glu as glu
+from minidl.functional.gates import mish as mish
+from minidl.functional.gates import silu as silu
+from minidl.functional.gates import softplus as softplus
+from minidl.functional.gates import softsign as softsign
 from minidl.functional.linear import linear as linear
 from minidl.functional.linear import matmul as matmul
 from minidl.functional.loss import cross_entropy as cross_entropy
@@ -33,6 +39,15 @@ from minidl.functional.norm import group_norm as group_norm
 from minidl.functional.norm import instance_norm as instance_norm
 from minidl.functional.norm import layer_norm as layer_norm
 from minidl.functional.norm import rms_norm as rms_norm
+from minidl.functional.piecewise import celu as celu
+from minidl.functional.piecewise import elu as elu
+from minidl.functional.piecewise import hard_sigmoid as hard_sigmoid
+from minidl.functional.piecewise import hard_swish as hard_swish
+from minidl.functional.piecewise import hard_tanh as hard_tanh
+from minidl.functional.piecewise import leaky_relu as leaky_relu
+from minidl.functional.piecewise import prelu as prelu
+from minidl.functional.piecewise import relu6 as relu6
+from minidl.functional.piecewise import selu as selu
 from minidl.functional.pool import avg_pool as avg_pool
 from minidl.functional.pool import global_avg_pool as global_avg_pool
 from minidl.functional.pool import global_max_pool as global_max_pool
@@ -51,3 +66,4 @@ from minidl.functional.shape import stack as stack
 from minidl.functional.shape import transpose as transpose
 from minidl.functional.softmax import log_softmax as log_softmax
 from minidl.functional.softmax import softmax as softmax
+from minidl.functional.softmax import softmin as softmin

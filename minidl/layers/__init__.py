@@ -1,9 +1,11 @@
 """Layers: functions with parameters, chained by containers."""
 
+from minidl.layers.activation import GLU as GLU
 from minidl.layers.activation import LogSoftmax as LogSoftmax
 from minidl.layers.activation import ReLU as ReLU
 from minidl.layers.activation import Sigmoid as Sigmoid
 from minidl.layers.activation import Softmax as Softmax
+from minidl.layers.activation import Softmin as Softmin
 from minidl.layers.activation import Tanh as Tanh
 from minidl.layers.base import Layer as Layer
 from minidl.layers.containers import Parallel as Parallel
@@ -11,6 +13,11 @@ from minidl.layers.containers import Residual as Residual
 from minidl.layers.containers import Sequential as Sequential
 from minidl.layers.conv import Conv as Conv
 from minidl.layers.dropout import Dropout as Dropout
+from minidl.layers.gates import GELU as GELU
+from minidl.layers.gates import Mish as Mish
+from minidl.layers.gates import SiLU as SiLU
+from minidl.layers.gates import Softplus as Softplus
+from minidl.layers.gates import Softsign as Softsign
 from minidl.layers.linear import Linear as Linear
 from minidl.layers.norm import BatchNorm as BatchNorm
 from minidl.layers.norm import GroupNorm as GroupNorm
@@ -19,6 +26,15 @@ from minidl.layers.norm import LayerNorm as LayerNorm
 from minidl.layers.norm import RMSNorm as RMSNorm
 from minidl.layers.parameter import Buffer as Buffer
 from minidl.layers.parameter import Parameter as Parameter
+from minidl.layers.piecewise import CELU as CELU
+from minidl.layers.piecewise import ELU as ELU
+from minidl.layers.piecewise import SELU as SELU
+from minidl.layers.piecewise import HardSigmoid as HardSigmoid
+from minidl.layers.piecewise import HardSwish as HardSwish
+from minidl.layers.piecewise import HardTanh as HardTanh
+from minidl.layers.piecewise import LeakyReLU as LeakyReLU
+from minidl.layers.piecewise import PReLU as PReLU
+from minidl.layers.piecewise import ReLU6 as ReLU6
 from minidl.layers.pool import AvgPool as AvgPool
 from minidl.layers.pool import GlobalAvgPool as GlobalAvgPool
 from minidl.layers.pool import GlobalMaxPool as GlobalMaxPool

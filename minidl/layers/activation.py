@@ -54,9 +54,9 @@ class Softmax(_AlongAxis):
         >>> from minidl.backend import asarray
         >>> layer = Softmax()
         >>> layer.forward(asarray([1.0, 2.0]))
-        array([0.26894143, 0.7310586 ], dtype=float32)
+        array([0.268941, 0.731059], dtype=float32)
         >>> layer.backward(asarray([1.0, 0.0]))
-        array([ 0.19661193, -0.19661193], dtype=float32)
+        array([ 0.196612, -0.196612], dtype=float32)
     """
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
@@ -68,3 +68,17 @@ class LogSoftmax(_AlongAxis):
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         return self.bind(ops.log_softmax, x, axis=self.axis)
+
+
+class Softmin(_AlongAxis):
+    """y_i = e^(-x_i) / sum_j e^(-x_j) along an axis."""
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.softmin, x, axis=self.axis)
+
+
+class GLU(_AlongAxis):
+    """y = a sigmoid(b), where a and b are the two halves of the input along an axis."""
+
+    def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        return self.bind(ops.glu, x, axis=self.axis)

@@ -3,6 +3,9 @@
 from minidl.ops.activation import relu as relu
 from minidl.ops.activation import sigmoid as sigmoid
 from minidl.ops.activation import tanh as tanh
+from minidl.ops.binary_loss import binary_cross_entropy as binary_cross_entropy
+from minidl.ops.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from minidl.ops.binary_loss import focal_loss as focal_loss
 from minidl.ops.conv import conv as conv
 from minidl.ops.conv import im2row as im2row
 from minidl.ops.conv import row2im as row2im
@@ -31,7 +34,12 @@ from minidl.ops.linear import linear as linear
 from minidl.ops.linear import matmul as matmul
 from minidl.ops.loss import cross_entropy as cross_entropy
 from minidl.ops.loss import cross_entropy_probabilities as cross_entropy_probabilities
-from minidl.ops.loss import mse_loss as mse_loss
+from minidl.ops.loss import kl_div as kl_div
+from minidl.ops.loss import nll_loss as nll_loss
+from minidl.ops.margin_loss import cosine_embedding_loss as cosine_embedding_loss
+from minidl.ops.margin_loss import hinge_loss as hinge_loss
+from minidl.ops.margin_loss import multi_margin_loss as multi_margin_loss
+from minidl.ops.margin_loss import triplet_margin_loss as triplet_margin_loss
 from minidl.ops.norm import batch_norm as batch_norm
 from minidl.ops.norm import batch_norm_inference as batch_norm_inference
 from minidl.ops.norm import group_norm as group_norm
@@ -55,6 +63,10 @@ from minidl.ops.reduction import max as max
 from minidl.ops.reduction import mean as mean
 from minidl.ops.reduction import min as min
 from minidl.ops.reduction import sum as sum
+from minidl.ops.regression_loss import huber_loss as huber_loss
+from minidl.ops.regression_loss import l1_loss as l1_loss
+from minidl.ops.regression_loss import mse_loss as mse_loss
+from minidl.ops.regression_loss import smooth_l1_loss as smooth_l1_loss
 from minidl.ops.shape import broadcast_to as broadcast_to
 from minidl.ops.shape import concatenate as concatenate
 from minidl.ops.shape import flatten as flatten

@@ -8,6 +8,11 @@ def widen(x: Array) -> Array:
     return x.astype(xp.float32) if x.dtype == xp.float16 else x
 
 
+def exponent_reach(width: float, x: Array) -> float:
+    """Return the r from which on e^(-r / width) is 0 in every dtype: no quotient needs an x beyond."""
+    return min(1000 * width, float(xp.finfo(x.dtype).max))
+
+
 def check_operands(x: Array, w: Array, owner: str) -> None:
     """Refuse an input whose dtype is not that of the weights it meets."""
     check_float(x, owner)

@@ -31,6 +31,19 @@ def softmax(x: Array, *, axis: int = -1) -> Result:
     return y.astype(x.dtype, copy=False), pullback
 
 
+def softmin(x: Array, *, axis: int = -1) -> Result:
+    """y_i = e^(-x_i) / sum_j e^(-x_j) along the axis."""
+    check_float(x, "softmin")
+    check_axis(axis, x.ndim, "softmin")
+    y, of_negative = softmax(xp.asarray(-x), axis=axis)
+
+    def pullback(dy: Array) -> Array:
+        # dx = -y (dy - sum_j dy_j y_j)
+        return xp.asarray(-of_negative(dy))
+
+    return y, pullback
+
+
 def log_softmax(x: Array, *, axis: int = -1) -> Result:
     """y_i = x_i - log sum_j e^(x_j) along the axis."""
     check_float(x, "log_softmax")
