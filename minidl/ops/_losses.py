@@ -133,3 +133,28 @@ def _check_classes(
         check_float(weight, f"{owner}: weight")
         check_shape(weight, scores.shape[-1:], f"{owner}: weight")
     return labelled
+
+
+def narrowed(dp: Array, dtype: Any) -> Array:
+    """Return a gradient in the dtype wanted, silently infinite where that is too small for it."""
+    if dp.dtype != dtype:
+        limit = float(xp.finfo(dtype).max)
+        dp = xp.where(abs(dp) > limit, xp.copysign(math.inf, dp), dp)
+    return dp.astype(dtype, copy=False)
+
+
+def log(p: Array) -> Array:
+    """Return log p, silently -inf at zero and NaN below."""
+    logs = xp.log(xp.where(p > 0, p, 1))
+    logs[p == 0] = -math.inf
+    logs[~(p >= 0)] = math.nan
+    return logs
+
+
+def reciprocal(p: Array) -> Array:
+    """Return 1 / p, silently infinite where that is too large for the dtype and NaN below zero."""
+    least = 1 / float(xp.finfo(p.dtype).max)
+    ratios = 1 / xp.where(p > least, p, 1)
+    ratios[p <= least] = math.inf
+    ratios[~(p >= 0)] = math.nan
+    return ratios

@@ -1,27 +1,22 @@
-"""Losses: cross-entropy, fused with the softmax or from probabilities, and the mean squared error."""
+"""Losses over classes: cross-entropy, of logits, probabilities or their logarithms, and the KL divergence."""
 
-import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from minidl.backend import Array, xp
-from minidl.ops._losses import Classes, check_reduction, read_classes, read_target, reduced
+from minidl.ops._losses import (
+    Classes,
+    check_reduction,
+    log,
+    narrowed,
+    read_classes,
+    read_target,
+    reciprocal,
+    reduced,
+)
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
-
-
-def mse_loss(prediction: Array, *, target: Array, reduction: str = "mean") -> Result:
-    """loss = (prediction - target)^2, element by element."""
-    target = read_target(prediction, target, reduction, "mse_loss")
-    difference = widen(prediction) - target
-    value, spread = reduced(difference * difference, reduction)
-
-    def pullback(dy: Array) -> Array:
-        # dprediction = 2 (prediction - target) dloss
-        return xp.asarray(2 * difference * spread(dy), dtype=prediction.dtype)
-
-    return value, pullback
 
 
 def cross_entropy(
@@ -75,13 +70,56 @@ def cross_entropy_probabilities(
     p = widen(probabilities).reshape(-1, probabilities.shape[-1])
     q = _dense(wanted, p.shape)
     asked = xp.where(q == 0, 1, p)  # 0 log 0 = 0
-    losses = 0 - (q * _log(asked)).sum(axis=-1)  # a bare minus would report a perfect answer as -0
+    losses = 0 - (q * log(asked)).sum(axis=-1)  # a bare minus would report a perfect answer as -0
     value, spread = reduced(losses.reshape(probabilities.shape[:-1]), reduction, wanted.divisor)
 
     def pullback(dy: Array) -> Array:
         # dp = -q / p dloss
-        dp = xp.where(q == 0, 0, -q * _reciprocal(asked) * spread(dy).reshape(-1, 1))
-        return _narrowed(dp.reshape(probabilities.shape), probabilities.dtype)
+        dp = xp.where(q == 0, 0, -q * reciprocal(asked) * spread(dy).reshape(-1, 1))
+        return narrowed(dp.reshape(probabilities.shape), probabilities.dtype)
+
+    return value, pullback
+
+
+def nll_loss(
+    log_probabilities: Array,
+    *,
+    target: Array,
+    weight: Array | None = None,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+) -> Result:
+    """loss = -sum_k q_k x_k for log-probabilities x, as they come from log_softmax."""
+    check_reduction(reduction, "nll_loss")
+    wanted = read_classes(log_probabilities, target, weight, ignore_index, 0.0, "nll_loss")
+    x = widen(log_probabilities).reshape(-1, log_probabilities.shape[-1])
+    q = _dense(wanted, x.shape)
+    losses = 0 - (q * xp.where(q == 0, 0, x)).sum(axis=-1)
+    value, spread = reduced(losses.reshape(log_probabilities.shape[:-1]), reduction, wanted.divisor)
+
+    def pullback(dy: Array) -> Array:
+        # dx = -q dloss
+        dx = xp.where(q == 0, 0, -q * spread(dy).reshape(-1, 1))
+        return xp.asarray(dx.reshape(log_probabilities.shape), dtype=log_probabilities.dtype)
+
+    return value, pullback
+
+
+def kl_div(
+    log_probabilities: Array, *, target: Array, log_target: bool = False, reduction: str = "mean"
+) -> Result:
+    """loss = sum_k t_k (log t_k - x_k) for log-probabilities x; with ``log_target`` the target is log t."""
+    t = read_target(log_probabilities, target, reduction, "kl_div")
+    if not t.ndim:
+        raise ValueError("kl_div: expected log-probabilities (..., classes), got shape ()")
+    x = widen(log_probabilities)
+    t, log_t = (xp.exp(t), t) if log_target else (t, log(xp.where(t == 0, 1, t)))
+    gaps = xp.where(t == 0, 0, log_t) - xp.where(t == 0, 0, x)  # 0 log 0 = 0
+    value, spread = reduced((t * gaps).sum(axis=-1), reduction)
+
+    def pullback(dy: Array) -> Array:
+        # dx = -t dloss
+        return xp.asarray(-t * spread(dy)[..., None], dtype=log_probabilities.dtype)
 
     return value, pullback
 
@@ -109,28 +147,3 @@ def _dense(wanted: Classes, shape: tuple[int, ...]) -> Array:
     q = xp.zeros(shape, dtype=wanted.weights.dtype)
     q[xp.arange(len(q)), wanted.labels] = wanted.weights
     return q
-
-
-def _narrowed(dp: Array, dtype: Any) -> Array:
-    """Return a gradient in the dtype wanted, silently infinite where that is too small for 1 / p."""
-    if dp.dtype != dtype:
-        limit = float(xp.finfo(dtype).max)
-        dp = xp.where(abs(dp) > limit, xp.copysign(math.inf, dp), dp)
-    return dp.astype(dtype, copy=False)
-
-
-def _log(p: Array) -> Array:
-    """Return log p, silently -inf at zero and NaN below."""
-    logs = xp.log(xp.where(p > 0, p, 1))
-    logs[p == 0] = -math.inf
-    logs[~(p >= 0)] = math.nan
-    return logs
-
-
-def _reciprocal(p: Array) -> Array:
-    """Return 1 / p, silently infinite where that is too large for the dtype and NaN below zero."""
-    least = 1 / float(xp.finfo(p.dtype).max)
-    ratios = 1 / xp.where(p > least, p, 1)
-    ratios[p <= least] = math.inf
-    ratios[~(p >= 0)] = math.nan
-    return ratios

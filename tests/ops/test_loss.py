@@ -1,4 +1,4 @@
-"""Cross-entropy from logits and from probabilities, and the mean squared error."""
+"""Cross-entropy from logits, probabilities and their logarithms, and the KL divergence."""
 
 import functools
 import itertools
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import backend
-from minidl.ops.loss import cross_entropy, cross_entropy_probabilities, mse_loss
-from minidl.ops.softmax import softmax
+from minidl.ops.loss import cross_entropy, cross_entropy_probabilities, kl_div, nll_loss
+from minidl.ops.softmax import log_softmax, softmax
 from tests.numerics import assert_pullback
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -313,83 +313,130 @@ class TestPrecision:
             assert y.dtype == np.result_type(dtype, "float32")
             assert pullback(y).dtype == dtype
 
-    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-    @pytest.mark.parametrize("reduction", REDUCTIONS)
-    def test_m17_mean_squared_error(self, dtype, reduction):
-        x = np.linspace(0, 1, 6, dtype=dtype).reshape(2, 3)
-        for target in (np.zeros((2, 3)), np.zeros((2, 3), dtype=int)):
-            y, pullback = mse_loss(x, target=target, reduction=reduction)
-            assert type(y) is np.ndarray
-            assert y.dtype == np.result_type(dtype, "float32")
-            assert pullback(y).dtype == dtype
-
     def test_half_precision_sums_do_not_overflow(self):
-        x = np.full((100, 10), 200, dtype="float16")
-        assert mse_loss(x, target=np.zeros_like(x))[0] == 40_000
         logits = np.tile(np.array([60_000, -60_000], dtype="float16"), (100, 1))
         assert cross_entropy(logits, target=np.ones(100, dtype=int), reduction="sum")[0] == np.float32(
             100 * 120_000
         )
 
 
-class TestMeanSquaredError:
+class TestNegativeLogLikelihood:
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("ignored", [None, 2, -100])
     @pytest.mark.parametrize("reduction", REDUCTIONS)
-    def test_equals_loops(self, reduction):
-        rng = np.random.default_rng(0)
-        x, t = rng.normal(size=(2, 4, 3))
-        squares = [(a - b) ** 2 for a, b in zip(x.ravel().tolist(), t.ravel().tolist(), strict=True)]
-        expected = {"mean": sum(squares) / 12, "sum": sum(squares), "none": np.reshape(squares, (4, 3))}
-        np.testing.assert_allclose(
-            mse_loss(x, target=t, reduction=reduction)[0], expected[reduction], rtol=1e-14
-        )
-
-    @pytest.mark.parametrize("reduction", REDUCTIONS)
-    def test_m12_the_mean_is_over_all_elements_and_so_is_its_gradient(self, reduction):
-        rng = np.random.default_rng(0)
-        x, t = rng.normal(size=(2, 4, 3))
-        assert_pullback(functools.partial(mse_loss, target=t, reduction=reduction), x)
+    def test_after_a_log_softmax_is_the_cross_entropy(self, weighted, ignored, reduction):
+        logits, asked = case(False, weighted, ignored, 0.0, reduction)
+        del asked["label_smoothing"]
+        x, log_softmax_pullback = log_softmax(logits)
+        y, pullback = nll_loss(x, **asked)
+        expected, fused = cross_entropy(logits, **asked)
+        np.testing.assert_allclose(y, expected, rtol=1e-12)
+        dy = np.asarray(np.random.default_rng(1).normal(size=y.shape))
+        np.testing.assert_allclose(log_softmax_pullback(pullback(dy)), fused(dy), atol=1e-14)
+        assert_pullback(functools.partial(nll_loss, **asked), x)
 
     @pytest.mark.parametrize("reduction", REDUCTIONS)
     def test_agrees_with_torch(self, reduction, torch):
-        rng = np.random.default_rng(0)
-        x, t = rng.normal(size=(2, 4, 3))
-        y, pullback = mse_loss(x, target=t, reduction=reduction)
+        x, labels, _, weight = drawn()
+        y, pullback = nll_loss(x, target=labels, weight=weight, ignore_index=1, reduction=reduction)
         leaf = torch.tensor(x, requires_grad=True)
-        theirs = torch.nn.functional.mse_loss(leaf, torch.tensor(t), reduction=reduction)
-        dy = np.asarray(rng.normal(size=y.shape))
+        theirs = torch.nn.functional.nll_loss(
+            leaf, torch.tensor(labels), torch.tensor(weight), ignore_index=1, reduction=reduction
+        )
+        dy = np.asarray(np.random.default_rng(1).normal(size=y.shape))
         theirs.backward(torch.tensor(dy))
-        np.testing.assert_allclose(y, theirs.detach(), rtol=1e-14)
-        np.testing.assert_allclose(pullback(dy), leaf.grad, rtol=1e-14)
+        np.testing.assert_allclose(y, theirs.detach(), rtol=1e-12)
+        np.testing.assert_allclose(pullback(dy), leaf.grad, rtol=1e-12)
 
-    def test_of_nothing(self):
-        y, pullback = mse_loss(np.zeros((0, 3)), target=np.zeros((0, 3)))
+    def test_takes_distributions_and_any_leading_axes(self):
+        x, _, distribution, _ = drawn()
+        found, _ = nll_loss(x.reshape(2, 3, 4), target=distribution.reshape(2, 3, 4), reduction="none")
+        np.testing.assert_allclose(found.ravel(), -(x * distribution).sum(axis=-1), rtol=1e-12)
+
+    def test_infinity_counts_only_where_it_is_asked_for(self):
+        x = np.array([[-math.inf, 0.0]])
+        y, pullback = nll_loss(x, target=np.array([1]))
+        assert y == 0
+        np.testing.assert_array_equal(pullback(np.ones_like(y)), [[0, -1]])
+        assert nll_loss(x, target=np.array([0]))[0] == math.inf
+
+    def test_all_ignored_gives_nan_and_no_gradient(self):
+        y, pullback = nll_loss(np.zeros((2, 3)), target=np.full(2, -1), ignore_index=-1)
         assert np.isnan(y)
-        assert pullback(y).shape == (0, 3)
-        assert mse_loss(np.zeros((0, 3)), target=np.zeros((0, 3)), reduction="sum")[0] == 0
+        np.testing.assert_array_equal(pullback(np.ones_like(y)), np.zeros((2, 3)))
 
-    def test_of_one_number(self):
-        y, pullback = mse_loss(np.asarray(3.0), target=np.asarray(1.0))
-        assert y == 4
-        assert pullback(np.ones_like(y)) == 4
-        assert type(pullback(y)) is np.ndarray
 
-    @pytest.mark.parametrize("shape", [(3,), (4, 1), (1, 3), (3, 4)])
-    def test_the_target_is_never_broadcast(self, shape):
+class TestKullbackLeibler:
+    @pytest.mark.parametrize("log_target", [False, True])
+    @pytest.mark.parametrize("reduction", REDUCTIONS)
+    def test_equals_loops_over_rows(self, log_target, reduction):
+        _, _, t, _ = drawn()
+        x = np.log(drawn(seed=1)[2])
+        rows = [
+            sum(b * (math.log(b) - a) for a, b in zip(*pair, strict=True)) for pair in zip(x, t, strict=True)
+        ]
+        expected = {"none": rows, "sum": sum(rows), "mean": sum(rows) / 6}[reduction]
+        asked = {"target": np.log(t) if log_target else t, "log_target": log_target, "reduction": reduction}
+        np.testing.assert_allclose(kl_div(x, **asked)[0], expected, rtol=1e-12)
+        assert_pullback(functools.partial(kl_div, **asked), x)
+
+    @pytest.mark.parametrize("log_target", [False, True])
+    def test_the_mean_is_what_torch_calls_batchmean(self, log_target, torch):
+        _, _, t, _ = drawn()
+        x, t = np.log(drawn(seed=1)[2]), np.log(t) if log_target else t
+        y, pullback = kl_div(x, target=t, log_target=log_target)
+        leaf = torch.tensor(x, requires_grad=True)
+        theirs = torch.nn.functional.kl_div(
+            leaf, torch.tensor(t), reduction="batchmean", log_target=log_target
+        )
+        theirs.backward()
+        np.testing.assert_allclose(y, theirs.detach(), rtol=1e-12)
+        np.testing.assert_allclose(pullback(np.ones_like(y)), leaf.grad, rtol=1e-12)
+
+    def test_is_the_cross_entropy_less_the_entropy_of_the_target(self):
+        logits, _, t, _ = drawn()
+        entropy = -(t * np.log(t)).sum(axis=-1).mean()
+        found = kl_div(log_softmax(logits)[0], target=t)[0]
+        np.testing.assert_allclose(found, cross_entropy(logits, target=t)[0] - entropy, rtol=1e-10)
+
+    def test_of_a_distribution_and_itself_is_nothing(self):
+        p = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+        x = np.array([[math.log(0.5), math.log(0.5), -math.inf], [0.0, -math.inf, -math.inf]])
+        for asked in ({"target": p}, {"target": x, "log_target": True}):
+            y, pullback = kl_div(x, **asked)
+            np.testing.assert_allclose(y, 0, atol=1e-16)
+            np.testing.assert_allclose(pullback(np.ones_like(y)), -p / 2)
+
+    def test_what_the_prediction_excludes_costs_infinity(self):
+        assert kl_div(np.array([[-math.inf, 0.0]]), target=np.array([[0.5, 0.5]]))[0] == math.inf
+
+    def test_needs_classes(self):
         with pytest.raises(
-            ValueError, match=r"mse_loss: expected a target of shape \(4, 3\) like the prediction, got"
+            ValueError, match=r"kl_div: expected log-probabilities \(..., classes\), got shape \(\)"
         ):
-            mse_loss(np.zeros((4, 3)), target=np.zeros(shape))
+            kl_div(np.asarray(0.0), target=np.asarray(1.0))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("op", [nll_loss, kl_div])
+def test_m17_losses_of_log_probabilities(op, dtype):
+    _, _, t, _ = drawn()
+    for reduction in REDUCTIONS:
+        y, pullback = op(np.log(t).astype(dtype), target=t, reduction=reduction)
+        assert type(y) is np.ndarray
+        assert y.dtype == np.result_type(dtype, "float32")
+        assert pullback(y).dtype == dtype
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("op", [*BOTH, mse_loss])
+    @pytest.mark.parametrize("op", BOTH)
     def test_reduction(self, op):
         with pytest.raises(
             ValueError, match=f"{op.__name__}: expected a reduction of mean, sum, none, got 'average'"
         ):
             op(np.zeros((3, 4)), target=np.zeros((3, 4)), reduction="average")
 
-    @pytest.mark.parametrize("op", [*BOTH, mse_loss])
+    @pytest.mark.parametrize("op", BOTH)
     def test_types(self, op):
         with pytest.raises(TypeError, match=f"{op.__name__}: expected an array, got list; .* minidl.asarray"):
             op([[1.0, 2.0]], target=np.array([1]))
