@@ -67,6 +67,30 @@ def layer_norm(x, weight, bias=None, *, axis=-1, epsilon=1e-5) -> Any:
     return F.layer_norm(x, weight, bias, normalized_shape=x.shape[axis:], eps=epsilon), None, None
 
 
+def group_norm(x, weight, bias, *, num_groups, epsilon=1e-5) -> Any:
+    return first(F.group_norm(last(x), num_groups, weight, bias, eps=epsilon))
+
+
+def instance_norm(x, weight, bias, *, epsilon=1e-5) -> Any:
+    return first(F.instance_norm(last(x), weight, bias, eps=epsilon))
+
+
+def rms_norm(x, weight, *, axis=-1, epsilon=1e-5) -> Any:
+    return F.rms_norm(x, weight, normalized_shape=x.shape[axis:], eps=epsilon)
+
+
+def hard_sigmoid(x, *, alpha=0.2, beta=0.5) -> Any:
+    return F.hard_sigmoid(6 * (alpha * x + beta) - 3)  # minidl's has alpha = 1/6 and beta = 1/2
+
+
+def prelu(x, slope) -> Any:
+    return F.prelu(x.reshape(-1, slope.size), slope.reshape(-1)).reshape(x.shape)
+
+
+def selu(x, *, alpha=None, gamma=None) -> Any:
+    return F.selu(x) if alpha is gamma is None else gamma * F.elu(x, alpha)
+
+
 def cross_entropy(scores, labels, weight=None, *, reduction="mean", ignore_index=None) -> Any:
     loss = F.cross_entropy(last(scores), labels, weight, ignore_index, reduction=reduction)
     return loss, first(F.log_softmax(last(scores)))
@@ -149,21 +173,36 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "Adam": adam,
     "AveragePool": avg_pool,
     "BatchNormalization": batch_norm,
+    "Celu": F.celu,
     "Col2Im": col2im,
     "Conv": conv,
     "Dropout": dropout,
+    "Elu": F.elu,
+    "Gelu": F.gelu,
     "Gemm": gemm,
     "GlobalAveragePool": over_positions(F.global_avg_pool),
     "GlobalMaxPool": over_positions(F.global_max_pool),
+    "GroupNormalization": group_norm,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": F.hard_swish,
+    "InstanceNormalization": instance_norm,
     "LayerNormalization": layer_norm,
+    "LeakyRelu": lambda x, alpha=0.01: F.leaky_relu(x, alpha),
     "LogSoftmax": F.log_softmax,
     "MatMul": F.matmul,
     "MaxPool": max_pool,
+    "Mish": F.mish,
     "Momentum": momentum,
     "NegativeLogLikelihoodLoss": negative_log_likelihood,
+    "PRelu": prelu,
+    "RMSNormalization": rms_norm,
     "Relu": F.relu,
+    "Selu": selu,
     "Sigmoid": F.sigmoid,
     "Softmax": F.softmax,
     "SoftmaxCrossEntropyLoss": cross_entropy,
+    "Softplus": F.softplus,
+    "Softsign": F.softsign,
+    "Swish": lambda x, alpha=1.0: F.silu(alpha * x) / alpha,
     "Tanh": F.tanh,
 }
