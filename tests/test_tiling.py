@@ -106,6 +106,13 @@ def upstream(n: int, *shape: int) -> Array:
     return np.random.default_rng(1).standard_normal((n, *shape), dtype=np.float32)
 
 
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles even where so little work would be left whole."""
+    monkeypatch.setattr(tiling, "LEAST_WORK", 0)
+    monkeypatch.setattr(tiling, "LEAST_TILE_WORK", 0)
+
+
 class TestEquality:
     @pytest.mark.parametrize("cores", CORES)
     @pytest.mark.parametrize("n", [16, 40, 41])
@@ -313,9 +320,9 @@ class TestPlan:
 
     def test_a_stage_that_mixes_samples_all_the_same_is_left_whole(self) -> None:
         merge = Stage(lambda x: (x.reshape(-1, 1), lambda dy: dy.reshape(x.shape)))
-        x = np.ones((1000, 1000), np.float32)
+        x = np.ones((2000, 1000), np.float32)
         y, pullback = tiling.vjp([merge], x, tiling.Plans(), unlocated)
-        assert y.shape == (1_000_000, 1)
+        assert y.shape == (2_000_000, 1)
         assert pullback(y)[0].shape == x.shape
 
 
@@ -340,14 +347,17 @@ class TestCoupledStages:
 
 
 class TestNesting:
-    def test_a_chain_inside_a_tile_has_no_tiles_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.usefixtures("small_tiles")
+    @pytest.mark.parametrize("cores", CORES)
+    def test_a_chain_inside_a_tile_has_no_tiles_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch, cores: str
+    ) -> None:
         class Container(Stage):
             def __init__(self, *stages: Stage) -> None:
                 super().__init__(relu)
                 self.stages = stages
 
             def vjp(self, x: Array) -> tuple[Array, tiling.Pullback]:
-                self.seen.append(x.shape)
                 return tiling.vjp(self.stages, x, tiling.Plans(), unlocated)
 
             def predict(self, x: Array) -> Array:
@@ -356,15 +366,10 @@ class TestNesting:
             def parameters(self) -> Iterator[Weight]:
                 return (weight for stage in self.stages for weight in stage.parameters())
 
-        stages, x, dy = images(), image_batch(40), upstream(40, 14, 14, 32)
-        nested: list[Stage] = [Container(*stages[:3]), stages[3]]
-        for cores in CORES:
-            monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
-            stages[0].seen.clear()
-            found = tiled(nested, x, dy)
-            assert stages[0].seen == [(8, 16, 16, 3)] * 5
-            expected = tiled(stages[:4], x, dy)
-            np.testing.assert_array_equal(found[1], expected[1])
+        monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
+        stages = images()
+        tiling.vjp([Container(*stages)], image_batch(300), tiling.Plans(), unlocated)
+        assert {shape[0] for shape in stages[0].seen} == {150}  # for the dense head; alone they have 8
 
     def test_concurrent_callers_do_not_disturb_each_other(self) -> None:
         stages, x, dy = images(), image_batch(), upstream(40, 10)
@@ -500,13 +505,6 @@ def network() -> minidl.Sequential:
         minidl.Flatten(),
         minidl.Linear(7 * 7 * 32, 10, seed=4),
     )
-
-
-@pytest.fixture
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles even where so little work would be left whole."""
-    monkeypatch.setattr(tiling, "LEAST_WORK", 0)
-    monkeypatch.setattr(tiling, "LEAST_TILE_WORK", 0)
 
 
 class TestSequential:
