@@ -64,7 +64,7 @@ else:
 
 DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
 BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a buffer: few launches, or a warm cache
-TILE = math.inf if name == "cupy" else 5 << 18  # bytes of a lowering: a single product, or a warm cache
+TILE = math.inf if name == "cupy" else 1 << 21  # bytes of a lowering: a single product, or a warm cache
 
 
 def _module_of(a: object) -> str:

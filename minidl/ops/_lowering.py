@@ -10,7 +10,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from minidl.backend import Array, check_array, xp
+from minidl.backend import TILE, Array, check_array, xp
 
 Sizes: TypeAlias = tuple[int, ...]
 PerAxis: TypeAlias = int | Sequence[int]
@@ -34,6 +34,15 @@ class Window(NamedTuple):
     def extent(self) -> Sizes:
         """How far the kernel reaches, from its first tap to its last."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    def mirrored(self) -> "Window | None":
+        """Return how each pixel looks at the windows that saw it, last to first; nothing if it skips any."""
+        pads = tuple(
+            (reach - 1 - a, reach - 1 - b) for reach, (a, b) in zip(self.extent, self.padding, strict=True)
+        )
+        if max(self.stride) > 1 or min(map(min, pads)) < 0:
+            return None
+        return self._replace(size=self.output, padding=pads, output=self.size)
 
 
 def make_window(
@@ -141,18 +150,101 @@ def _seen(window: Window, axis: int, k: int) -> tuple[slice, slice]:
     return slice(first, last), slice(first * step + offset, (last - 1) * step + offset + 1, step)
 
 
+def windows(x: Array, window: Window, groups: int, lines: range) -> Array:
+    """Return what each window sees as a view, to be read only: ``(groups, N, *output, *kernel, C / groups)``.
+
+    Args:
+        x: ``(N, *size, C)``.
+        window: what looks at it.
+        groups: how many equal runs of channels there are, each seen by itself.
+        lines: which windows along the first axis.
+    """
+    image, channels = _padded(x, window, lines), x.shape[-1] // groups
+    # An array may have any stride along an axis of length 1, so the strides come from the shape.
+    batch, *spatial, each = (image.itemsize * math.prod(image.shape[i + 1 :]) for i in range(image.ndim))
+    shape = (groups, len(image), len(lines), *window.output[1:], *window.kernel, channels)
+    steps = map(operator.mul, spatial, window.stride)
+    within = map(operator.mul, spatial, window.dilation)
+    view: Array = xp.lib.stride_tricks.as_strided(
+        image, shape, (channels * each, batch, *steps, *within, each)
+    )
+    return view
+
+
+def _padded(x: Array, window: Window, lines: range) -> Array:
+    """Return the part of the images that these lines of windows see, padded, as one piece of memory."""
+    start, stop = (n * window.stride[0] - window.padding[0][0] for n in (lines[0], lines[-1]))
+    stop += window.extent[0]
+    top, bottom = max(0, start), min(stop, window.size[0])
+    if top == start and bottom == stop and not any(map(any, window.padding[1:])):
+        return xp.ascontiguousarray(x[:, top:bottom])
+    pads = tuple(zip(window.size[1:], window.padding[1:], strict=True))
+    widths = (before + n + after for n, (before, after) in pads)
+    image = xp.zeros((len(x), stop - start, *widths, x.shape[-1]), dtype=x.dtype)
+    if top < bottom:
+        inner = (slice(before, before + n) for n, (before, _) in pads)
+        image[(slice(None), slice(top - start, bottom - start), *inner)] = x[:, top:bottom]
+    return image
+
+
+def lowered(x: Array, window: Window, groups: int, outputs: int) -> Iterator[tuple[slice, Array]]:
+    """Lower images tile by tile, for products with ``outputs`` columns, and store no more than one tile.
+
+    Yields a run of windows, counted over all images, and their rows ``(groups, windows, K C / groups)``,
+    which live until the next tile.
+    """
+    channels = x.shape[-1] // groups
+    columns = math.prod(window.kernel) * channels
+    per_line, all_lines = math.prod(window.output[1:]), window.output[0]
+    images, lines = tile_size(len(x), window, groups * columns * x.itemsize, outputs)
+    copied = columns > channels  # a kernel of one pixel sees the image as it is
+    space = _workspace(groups, images * lines * per_line * copied, columns, channels, x.dtype)
+    for i, j in itertools.product(range(0, len(x), images), range(0, all_lines, lines)):
+        view = windows(x[i : i + images], window, groups, range(j, min(j + lines, all_lines)))
+        count = math.prod(view.shape[1 : 2 + len(window.size)])
+        rows = space[:, :count] if copied else view.reshape(groups, count, columns)
+        if copied:
+            rows.reshape(view.shape)[...] = view
+        start = (i * all_lines + j) * per_line
+        yield slice(start, start + count), rows
+
+
+def _workspace(groups: int, count: int, columns: int, channels: int, dtype: Any) -> Array:
+    """Return memory for rows, ordered so that what is copied in one piece is long.
+
+    That is a run of channels, or with few of them a run of windows; a product takes either.
+    """
+    if channels > 4:
+        return xp.empty((groups, count, columns), dtype=dtype)
+    return xp.empty((groups, columns, count), dtype=dtype).swapaxes(1, 2)
+
+
+def tile_size(images: int, window: Window, row_bytes: int, outputs: int) -> tuple[int, int]:
+    """Return how many images make a tile, and of how many lines of windows: all, or a part of one image.
+
+    A tile fits into the cache, but has no fewer rows than there are columns in the products that it enters:
+    each of them reads all weights.
+    """
+    lines = window.output[0]
+    rows = max(outputs, TILE / max(1, row_bytes))
+    fitting = int(min(images * lines, rows / math.prod(window.output[1:])))
+    return (fitting // lines, lines) if fitting >= lines else (1, max(1, fitting))
+
+
 def im2row(x: Array, window: Window) -> Array:
     """Copy every window into a row: ``(N, *size, C)`` to ``(N, *output, K, C)``, K entries of the kernel."""
-    rows = xp.zeros((x.shape[0], *window.output, *window.kernel, x.shape[-1]), dtype=x.dtype)
-    for entry, outs, ins in taps(window):
-        rows[outs + entry] = x[ins]
-    return rows.reshape(x.shape[0], *window.output, math.prod(window.kernel), x.shape[-1])
+    rows: Array = windows(x, window, 1, range(window.output[0]))[0].copy()
+    return rows.reshape(len(x), *window.output, math.prod(window.kernel), x.shape[-1])
 
 
-def row2im(rows: Array, window: Window) -> Array:
-    """Add every row back to where it came from: the adjoint of `im2row`, in its shapes."""
-    entries = rows.reshape(rows.shape[0], *window.output, *window.kernel, rows.shape[-1])
-    x = xp.zeros((rows.shape[0], *window.size, rows.shape[-1]), dtype=rows.dtype)
-    for entry, outs, ins in taps(window):
-        x[ins] += entries[outs + entry]
+def row2im(entries: Array, window: Window) -> Array:
+    """Add entries ``(K, N, *output, C)`` of rows back to where they came from: the adjoint of `im2row`."""
+    x = xp.zeros((entries.shape[1], *window.size, entries.shape[-1]), dtype=entries.dtype)
+    scatter(entries, x, window)
     return x
+
+
+def scatter(entries: Array, x: Array, window: Window) -> None:
+    """Add entries ``(K, N, *output, C)`` to the pixels of x that they stand for."""
+    for entry, (_, outs, ins) in zip(entries, taps(window), strict=True):
+        x[ins] += entry[outs]

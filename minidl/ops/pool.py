@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, xp
-from minidl.ops._lowering import Padding, PerAxis, Window, check_image, make_window, taps
+from minidl.ops._lowering import Padding, PerAxis, Window, check_image, make_window, row2im, taps
 from minidl.ops._precision import widen
 from minidl.ops.reduction import max as max_over
 from minidl.ops.reduction import mean as mean_over
@@ -29,13 +29,17 @@ def max_pool(
         xp.maximum(y[outs], x[ins], out=y[outs])
 
     def pullback(dy: Array) -> Array:
-        # dx = sum over windows of dy at the first entry of x that is y, which may be NaN
+        # dx = sum over windows of dy at the first entry of x that is not below y; NaN is as good as infinity
+        bound = xp.fmin(y, math.inf)
+        open_windows = xp.ones(y.shape, dtype=bool)
+        overlapping = any(reach > step for reach, step in zip(window.extent, window.stride, strict=True))
+        bits = dy.view(f"i{dy.itemsize}")  # where has branches, and 0 times an infinite gradient would be NaN
         dx = xp.zeros(x.shape, dtype=x.dtype)
-        untaken = xp.ones(y.shape, dtype=bool)
         for _, outs, ins in taps(window):
-            wins = untaken[outs] & ((x[ins] == y[outs]) | (x[ins] != x[ins]))
-            dx[ins] += xp.where(wins, dy[outs], 0)
-            untaken[outs] ^= wins
+            wins = open_windows[outs] > (x[ins] < bound[outs])
+            taken = (bits[outs] * wins).view(dy.dtype)
+            dx[ins] = dx[ins] + taken if overlapping else taken
+            open_windows[outs] ^= wins
         return dx
 
     return y, pullback
@@ -61,10 +65,8 @@ def avg_pool(
     def pullback(dy: Array) -> Array:
         # dx = sum over windows of dy / count
         share = widen(dy) / count
-        dx = xp.zeros(x.shape, dtype=share.dtype)
-        for _, outs, ins in taps(window):
-            dx[ins] += share[outs]
-        return dx.astype(x.dtype, copy=False)
+        everywhere = xp.broadcast_to(share, (math.prod(window.kernel), *share.shape))
+        return row2im(everywhere, window).astype(x.dtype, copy=False)
 
     return (total / count).astype(x.dtype, copy=False), pullback
 

@@ -1,14 +1,18 @@
 """Convolution: four nested loops, its exact derivative, and PyTorch's answer."""
 
 import itertools
+import math
+import sys
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidl.ops import _lowering
 from minidl.ops.conv import conv
 from tests.numerics import assert_pullback
 from tests.windows import Geometry, geometries, naive_conv
@@ -36,21 +40,67 @@ def torch_conv(
     return [part.detach().numpy() for part in parts]
 
 
+def tiles(size: float) -> Any:
+    """Let the lowering have tiles of so many bytes."""
+    return mock.patch.object(_lowering, "TILE", size)
+
+
 small = st.integers(1, 2)
+tile_sizes = st.sampled_from([1, 1000, math.inf])
 
 
-@given(geometries(), st.integers(0, 2), st.integers(1, 3), small, small)
-def test_a_convolution_is_nested_loops(g: Geometry, n: int, groups: int, each: int, outputs: int) -> None:
+@given(geometries(), st.integers(0, 3), st.integers(1, 3), st.integers(1, 5), small, tile_sizes)
+def test_a_convolution_is_nested_loops(
+    g: Geometry, n: int, groups: int, each: int, outputs: int, tile: float
+) -> None:
     x, w, b = operands(g, n, groups, each, outputs)
-    y, _ = conv(x, w, b, groups=groups, **g.options("kernel_size"))
+    with tiles(tile):
+        y, _ = conv(x, w, b, groups=groups, **g.options("kernel_size"))
     np.testing.assert_allclose(y, naive_conv(x, w, b, g, groups), rtol=1e-12, atol=1e-12)
     assert y.dtype == np.float64
 
 
-@given(geometries(), st.integers(1, 2), st.integers(1, 3), small, small)
-def test_the_gradients_are_the_derivatives(g: Geometry, n: int, groups: int, each: int, outputs: int) -> None:
+@given(geometries(), st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), small, tile_sizes)
+def test_the_gradients_are_the_derivatives(
+    g: Geometry, n: int, groups: int, each: int, outputs: int, tile: float
+) -> None:
     arrays = operands(g, n, groups, each, outputs)
-    assert_pullback(lambda x, w, b: conv(x, w, b, groups=groups, **g.options("kernel_size")), *arrays)
+    with tiles(tile):
+        assert_pullback(lambda x, w, b: conv(x, w, b, groups=groups, **g.options("kernel_size")), *arrays)
+
+
+@given(geometries(), st.integers(1, 2), small, small)
+def test_pixels_may_gather_their_gradient_or_windows_scatter_it(
+    g: Geometry, groups: int, each: int, outputs: int
+) -> None:
+    x, w, _ = (np.rint(3 * a) for a in operands(g, 2, groups, each, outputs))
+    y, pullback = conv(x, w, groups=groups, **g.options("kernel_size"))
+    dy = np.rint(3 * normal(*y.shape, seed=3))
+    answers = []
+    for gathers in (True, False):
+        with mock.patch.object(sys.modules["minidl.ops.conv"], "_pays_to_gather", lambda *_, g=gathers: g):
+            answers.append(pullback(dy)[0])
+    np.testing.assert_array_equal(*answers)
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "channels", "outputs", "expected"),
+    [
+        (64, (24, 24), 32, 64, (3, 24)),  # whole images fit
+        (2, (24, 24), 32, 64, (2, 24)),  # more than there are
+        (64, (224, 224), 32, 64, (1, 8)),  # part of an image
+        (64, (7, 7), 512, 512, (10, 7)),  # small images, large weights
+        (1, (3, 5000), 512, 1, (1, 1)),  # not even a line
+    ],
+)
+def test_a_tile_fits_the_cache_but_is_worth_reading_the_weights(
+    images: int, size: tuple[int, int], channels: int, outputs: int, expected: tuple[int, int]
+) -> None:
+    window = _lowering.make_window(size, 3, 1, "same", 1, "op")
+    with tiles(1 << 21):
+        assert _lowering.tile_size(images, window, 9 * channels * 4, outputs) == expected
+    with tiles(math.inf):
+        assert _lowering.tile_size(images, window, 9 * channels * 4, outputs) == (images, size[0])
 
 
 @given(geometries(), st.integers(1, 3), small, small)
