@@ -1,6 +1,6 @@
 """Make .venv, install the project, and train a small convolutional network on the scikit-learn digits.
 
-Any argument goes to examples/digits.py.
+Any argument goes to examples/digits.py: --epochs, --steps, --seed, --split, --out.
 """
 
 import argparse
