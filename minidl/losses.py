@@ -3,6 +3,7 @@
 Each is a thin surface over one operation; the formulas stand in ``minidl.functional``.
 """
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -18,7 +19,7 @@ Result: TypeAlias = "tuple[Array, Callable[[Array], Any]]"
 
 
 class Loss:
-    """What all losses have in common; a subclass writes ``vjp`` and, for its repr, ``extra_repr``.
+    """What all losses have in common; a subclass writes ``vjp``, and keeps its options under their names.
 
     A loss is called as ``forward(prediction, target)``. The last ``targets`` of its arguments take no
     gradient.
@@ -98,8 +99,15 @@ class Loss:
         return apply(step, *inputs[:count])
 
     def extra_repr(self) -> str:
-        """Return the arguments of the constructor, as written."""
-        return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
+        """Return the arguments of the constructor that are not the default, as written."""
+        given = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, parameter.default)
+            if isinstance(value, xp.ndarray):
+                given.append(f"{name}=<array {value.shape}>")
+            elif value != parameter.default:
+                given.append(f"{name}={value!r}")
+        return ", ".join(given)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -108,7 +116,7 @@ class Loss:
 class CrossEntropy(Loss):
     """Cross-entropy with integer labels or a distribution, of logits or of probabilities.
 
-    See ``minidl.functional.cross_entropy`` and ``cross_entropy_probabilities``. The first prediction that a
+    See `functional.cross_entropy` and `functional.cross_entropy_probabilities`. The first prediction that a
     loss from logits sees is looked at: where it is probabilities, the softmax would be applied twice, and a
     warning says so.
 
@@ -170,21 +178,103 @@ class CrossEntropy(Loss):
                 stacklevel=4,
             )
 
-    def extra_repr(self) -> str:
-        given = [] if self.from_logits else ["from_logits=False"]
-        if self.weight is not None:
-            given.append(f"weight=<{self.weight.size} classes>")
-        if self.ignore_index is not None:
-            given.append(f"ignore_index={self.ignore_index}")
-        if self.label_smoothing:
-            given.append(f"label_smoothing={self.label_smoothing}")
-        if self.reduction != "mean":
-            given.append(super().extra_repr())
-        return ", ".join(given)
+
+class NegativeLogLikelihood(Loss):
+    """Negative log-likelihood, for a network that ends with ``LogSoftmax()``: see `functional.nll_loss`.
+
+    Args:
+        weight: one weight for each class, ``(K,)``.
+        ignore_index: rows with this label count for nothing.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(
+        self, weight: Array | None = None, ignore_index: int | None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = weight
+        self.ignore_index = ignore_index
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.nll_loss(
+            prediction,
+            target=target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+
+
+class KLDivergence(Loss):
+    """Divergence of a distribution from log-probabilities: see `functional.kl_div`.
+
+    Args:
+        log_target: whether the target is given by its logarithms.
+        reduction: ``"mean"`` over the rows, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(self, log_target: bool = False, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.log_target = log_target
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.kl_div(prediction, target=target, log_target=self.log_target, reduction=self.reduction)
+
+
+class BinaryCrossEntropy(Loss):
+    """Cross-entropy of independent yes-or-no questions.
+
+    See `functional.binary_cross_entropy_with_logits` and `functional.binary_cross_entropy`.
+
+    Args:
+        from_logits: whether the prediction is logits; ``False`` is for a network that ends with
+            ``Sigmoid()``.
+        pos_weight: the weight of the positive answers: a number, or one for each place on the last axis.
+        reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
+
+    Example:
+        >>> from minidl.backend import asarray
+        >>> loss = BinaryCrossEntropy()
+        >>> loss.forward(asarray([0.0, 0.0]), asarray([1.0, 0.0]))
+        array(0.6931, dtype=float32)
+        >>> loss.backward()
+        array([-0.25,  0.25], dtype=float32)
+    """
+
+    def __init__(
+        self, from_logits: bool = True, pos_weight: Array | float = 1.0, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction)
+        self.from_logits = from_logits
+        self.pos_weight = pos_weight
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        op = ops.binary_cross_entropy_with_logits if self.from_logits else ops.binary_cross_entropy
+        return op(prediction, target=target, pos_weight=self.pos_weight, reduction=self.reduction)
+
+
+class Focal(Loss):
+    """Binary cross-entropy from logits that turns away from easy questions: see `functional.focal_loss`.
+
+    Args:
+        alpha: the share of the positive answers, in ``[0, 1]``; ``None`` weighs all alike.
+        gamma: how strongly to turn away; 0 not at all.
+        reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(self, alpha: float | None = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.focal_loss(
+            prediction, target=target, alpha=self.alpha, gamma=self.gamma, reduction=self.reduction
+        )
 
 
 class MeanSquaredError(Loss):
-    """Squared error: see ``minidl.functional.mse_loss``.
+    """Squared error: see `functional.mse_loss`.
 
     Args:
         reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
@@ -200,6 +290,138 @@ class MeanSquaredError(Loss):
 
     def vjp(self, prediction: Array, target: Array) -> Result:
         return ops.mse_loss(prediction, target=target, reduction=self.reduction)
+
+
+class L1(Loss):
+    """Absolute error: see `functional.l1_loss`.
+
+    Args:
+        reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
+    """
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.l1_loss(prediction, target=target, reduction=self.reduction)
+
+
+class SmoothL1(Loss):
+    """Absolute error, rounded off around 0: see `functional.smooth_l1_loss`.
+
+    Args:
+        beta: the difference at which the loss becomes a straight line.
+        reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(self, beta: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.beta = beta
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.smooth_l1_loss(prediction, target=target, beta=self.beta, reduction=self.reduction)
+
+
+class Huber(Loss):
+    """Squared for small differences, absolute for large ones: see `functional.huber_loss`.
+
+    Args:
+        delta: the difference at which the loss becomes a straight line.
+        reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.delta = delta
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.huber_loss(prediction, target=target, delta=self.delta, reduction=self.reduction)
+
+
+class Hinge(Loss):
+    """Cost of scores on the wrong side of a margin, for targets -1 and 1: see `functional.hinge_loss`.
+
+    Args:
+        margin: how far on the right side a score has to be.
+        reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.margin = margin
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.hinge_loss(prediction, target=target, margin=self.margin, reduction=self.reduction)
+
+
+class MultiMargin(Loss):
+    """Cost of classes that come within a margin of the label: see `functional.multi_margin_loss`.
+
+    Args:
+        p: 1 or 2.
+        margin: how far above all others the score of the label has to be.
+        weight: one weight for each class, ``(K,)``.
+        reduction: ``"mean"`` over the rows, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Array | None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(reduction)
+        self.p = p
+        self.margin = margin
+        self.weight = weight
+
+    def vjp(self, prediction: Array, target: Array) -> Result:
+        return ops.multi_margin_loss(
+            prediction,
+            target=target,
+            p=self.p,
+            margin=self.margin,
+            weight=self.weight,
+            reduction=self.reduction,
+        )
+
+
+class CosineEmbedding(Loss):
+    """Pairs turned towards each other or apart: see `functional.cosine_embedding_loss`.
+
+    It is called as ``forward(first, second, target)``, and ``backward`` returns two gradients.
+
+    Args:
+        margin: the cosine up to which vectors are apart enough.
+        reduction: ``"mean"`` over the pairs, ``"sum"`` or ``"none"``.
+    """
+
+    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.margin = margin
+
+    def vjp(self, first: Array, second: Array, target: Array) -> Result:
+        return ops.cosine_embedding_loss(
+            first, second, target=target, margin=self.margin, reduction=self.reduction
+        )
+
+
+class Triplet(Loss):
+    """Anchors closer to what belongs to them than to what does not: see `functional.triplet_margin_loss`.
+
+    It is called as ``forward(anchor, positive, negative)``, and ``backward`` returns three gradients.
+
+    Args:
+        margin: how much farther the negatives have to be.
+        p: of the norm, at least 1.
+        reduction: ``"mean"`` over the triplets, ``"sum"`` or ``"none"``.
+    """
+
+    targets = 0
+
+    def __init__(self, margin: float = 1.0, p: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.margin = margin
+        self.p = p
+
+    def vjp(self, anchor: Array, positive: Array, negative: Array) -> Result:
+        return ops.triplet_margin_loss(
+            anchor, positive, negative, margin=self.margin, p=self.p, reduction=self.reduction
+        )
 
 
 def accuracy(prediction: Array, labels: Array) -> float:

@@ -7,7 +7,23 @@ import numpy as np
 import pytest
 
 from minidl import ops
-from minidl.losses import CrossEntropy, Loss, MeanSquaredError, accuracy
+from minidl.losses import (
+    L1,
+    BinaryCrossEntropy,
+    CosineEmbedding,
+    CrossEntropy,
+    Focal,
+    Hinge,
+    Huber,
+    KLDivergence,
+    Loss,
+    MeanSquaredError,
+    MultiMargin,
+    NegativeLogLikelihood,
+    SmoothL1,
+    Triplet,
+    accuracy,
+)
 from minidl.tensor import Tensor
 
 RNG = np.random.default_rng(0)
@@ -32,6 +48,53 @@ CASES = [
     (CrossEntropy(from_logits=False), P, np.eye(4)[LABELS], ops.cross_entropy_probabilities, {}),
     (MeanSquaredError(), LOGITS, P, ops.mse_loss, {}),
     (MeanSquaredError(reduction="sum"), LOGITS, P, ops.mse_loss, {"reduction": "sum"}),
+    (L1(), LOGITS, P, ops.l1_loss, {}),
+    (L1(reduction="sum"), LOGITS, P, ops.l1_loss, {"reduction": "sum"}),
+    (SmoothL1(beta=0.5, reduction="sum"), LOGITS, P, ops.smooth_l1_loss, {"beta": 0.5, "reduction": "sum"}),
+    (Huber(delta=0.5, reduction="sum"), LOGITS, P, ops.huber_loss, {"delta": 0.5, "reduction": "sum"}),
+    (
+        NegativeLogLikelihood(weight=WEIGHT, ignore_index=2, reduction="sum"),
+        np.log(P),
+        LABELS,
+        ops.nll_loss,
+        {"weight": WEIGHT, "ignore_index": 2, "reduction": "sum"},
+    ),
+    (
+        KLDivergence(log_target=True, reduction="sum"),
+        np.log(P),
+        np.log(P[::-1]),
+        ops.kl_div,
+        {"log_target": True, "reduction": "sum"},
+    ),
+    (
+        BinaryCrossEntropy(pos_weight=WEIGHT, reduction="sum"),
+        LOGITS,
+        P,
+        ops.binary_cross_entropy_with_logits,
+        {"pos_weight": WEIGHT, "reduction": "sum"},
+    ),
+    (BinaryCrossEntropy(from_logits=False), P, P[::-1], ops.binary_cross_entropy, {}),
+    (
+        Focal(alpha=0.5, gamma=1.0, reduction="sum"),
+        LOGITS,
+        P,
+        ops.focal_loss,
+        {"alpha": 0.5, "gamma": 1.0, "reduction": "sum"},
+    ),
+    (
+        Hinge(margin=0.5, reduction="sum"),
+        LOGITS,
+        np.sign(LOGITS[::-1]),
+        ops.hinge_loss,
+        {"margin": 0.5, "reduction": "sum"},
+    ),
+    (
+        MultiMargin(p=2, margin=0.5, weight=WEIGHT, reduction="sum"),
+        LOGITS,
+        LABELS,
+        ops.multi_margin_loss,
+        {"p": 2, "margin": 0.5, "weight": WEIGHT, "reduction": "sum"},
+    ),
 ]
 
 
@@ -57,6 +120,39 @@ def test_on_tensors_it_records_and_on_arrays_it_is_forward(loss, prediction, tar
     assert loss(Tensor(prediction), Tensor(target)).data == expected
     assert loss(prediction, target) == expected
     np.testing.assert_array_equal(loss.backward(), leaf.grad)
+
+
+PAIRS = [
+    (
+        CosineEmbedding(margin=0.1, reduction="sum"),
+        (LOGITS, P),
+        (np.array([1, -1, 1, -1, -1]),),
+        ops.cosine_embedding_loss,
+        {"margin": 0.1, "reduction": "sum"},
+    ),
+    (
+        Triplet(margin=0.5, p=3, reduction="sum"),
+        (LOGITS, P, P[::-1]),
+        (),
+        ops.triplet_margin_loss,
+        {"margin": 0.5, "p": 3, "reduction": "sum"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("loss", "predictions", "targets", "op", "options"), PAIRS)
+def test_losses_of_several_predictions_return_a_gradient_for_each(loss, predictions, targets, op, options):
+    options = {**options, **({"target": targets[0]} if targets else {})}
+    y, pullback = op(*predictions, **options)
+    assert loss.forward(*predictions, *targets) == y
+    for found, expected in zip(loss.backward(), pullback(np.ones_like(y)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    leaves = [Tensor(x, requires_grad=True) for x in predictions]
+    result = loss(*leaves, *targets)
+    result.backward()
+    assert result.data == y
+    for leaf, expected in zip(leaves, pullback(np.ones_like(y)), strict=True):
+        np.testing.assert_array_equal(leaf.grad, expected)
 
 
 def test_without_a_reduction_the_upstream_is_asked_for():
@@ -162,9 +258,20 @@ def test_a_target_that_waits_for_a_gradient_is_refused():
         ),
         (
             CrossEntropy(weight=WEIGHT, ignore_index=-1, label_smoothing=0.1),
-            "CrossEntropy(weight=<4 classes>, ignore_index=-1, label_smoothing=0.1)",
+            "CrossEntropy(weight=<array (4,)>, ignore_index=-1, label_smoothing=0.1)",
         ),
         (MeanSquaredError(reduction="none"), "MeanSquaredError(reduction='none')"),
+        (L1(), "L1()"),
+        (SmoothL1(0.5), "SmoothL1(beta=0.5)"),
+        (Huber(0.5), "Huber(delta=0.5)"),
+        (NegativeLogLikelihood(ignore_index=0), "NegativeLogLikelihood(ignore_index=0)"),
+        (KLDivergence(log_target=True), "KLDivergence(log_target=True)"),
+        (BinaryCrossEntropy(False, 2.0), "BinaryCrossEntropy(from_logits=False, pos_weight=2.0)"),
+        (Focal(alpha=None), "Focal(alpha=None)"),
+        (Hinge(0.5, "sum"), "Hinge(margin=0.5, reduction='sum')"),
+        (MultiMargin(2), "MultiMargin(p=2)"),
+        (CosineEmbedding(0.5), "CosineEmbedding(margin=0.5)"),
+        (Triplet(p=1), "Triplet(p=1)"),
     ],
 )
 def test_the_repr_says_what_was_asked_for(loss, text):

@@ -3,6 +3,9 @@
 from minidl.functional.activation import relu as relu
 from minidl.functional.activation import sigmoid as sigmoid
 from minidl.functional.activation import tanh as tanh
+from minidl.functional.binary_loss import binary_cross_entropy as binary_cross_entropy
+from minidl.functional.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from minidl.functional.binary_loss import focal_loss as focal_loss
 from minidl.functional.conv import conv as conv
 from minidl.functional.conv import im2row as im2row
 from minidl.functional.conv import row2im as row2im
@@ -33,7 +36,12 @@ from minidl.functional.linear import linear as linear
 from minidl.functional.linear import matmul as matmul
 from minidl.functional.loss import cross_entropy as cross_entropy
 from minidl.functional.loss import cross_entropy_probabilities as cross_entropy_probabilities
-from minidl.functional.loss import mse_loss as mse_loss
+from minidl.functional.loss import kl_div as kl_div
+from minidl.functional.loss import nll_loss as nll_loss
+from minidl.functional.margin_loss import cosine_embedding_loss as cosine_embedding_loss
+from minidl.functional.margin_loss import hinge_loss as hinge_loss
+from minidl.functional.margin_loss import multi_margin_loss as multi_margin_loss
+from minidl.functional.margin_loss import triplet_margin_loss as triplet_margin_loss
 from minidl.functional.norm import batch_norm as batch_norm
 from minidl.functional.norm import group_norm as group_norm
 from minidl.functional.norm import instance_norm as instance_norm
@@ -56,6 +64,10 @@ from minidl.functional.reduction import max as max
 from minidl.functional.reduction import mean as mean
 from minidl.functional.reduction import min as min
 from minidl.functional.reduction import sum as sum
+from minidl.functional.regression_loss import huber_loss as huber_loss
+from minidl.functional.regression_loss import l1_loss as l1_loss
+from minidl.functional.regression_loss import mse_loss as mse_loss
+from minidl.functional.regression_loss import smooth_l1_loss as smooth_l1_loss
 from minidl.functional.shape import broadcast_to as broadcast_to
 from minidl.functional.shape import concatenate as concatenate
 from minidl.functional.shape import flatten as flatten

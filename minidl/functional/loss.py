@@ -1,4 +1,4 @@
-"""Losses: cross-entropy, fused with the softmax or from probabilities, and the mean squared error."""
+"""Losses over classes: cross-entropy, of logits, probabilities or their logarithms, and the KL divergence."""
 
 from typing import Any
 
@@ -119,28 +119,87 @@ def cross_entropy_probabilities(
     )
 
 
-def mse_loss(prediction: Array | Tensor, target: Array | Tensor, reduction: str = "mean") -> Any:
-    """Squared error, ``loss = (prediction - target)^2``, element by element.
+def nll_loss(
+    log_probabilities: Array | Tensor,
+    target: Array | Tensor,
+    weight: Array | Tensor | None = None,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """Negative log-likelihood of labels, or of a distribution, under log-probabilities.
+
+    ``loss = -sum_k q_k x_k`` for each row: after ``log_softmax`` it is the cross-entropy of the logits.
 
     Args:
-        prediction: an array of any shape.
-        target: of the same shape: it is never broadcast. It takes no gradient.
-        reduction: ``"mean"`` over all elements, ``"sum"`` or ``"none"``.
+        log_probabilities: ``(..., K)``, the classes on the last axis.
+        target: integer labels ``(...)``, or a distribution ``(..., K)``.
+        weight: one weight for each class, ``(K,)``.
+        ignore_index: rows with this label count for nothing.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``, as in ``cross_entropy``.
 
     Returns:
-        a 0-d array, or one of the shape of the prediction for ``"none"``; float32 for half precision,
-        otherwise of the dtype of the prediction.
+        a 0-d array, or ``(...)`` for ``"none"``; float32 for half precision, otherwise of the dtype given.
 
     Raises:
-        TypeError: not arrays, or a prediction that is not floating-point.
+        TypeError: not arrays, log-probabilities that are not floating-point, labels that are not integers.
+        ValueError: shapes that do not agree, a label out of range, an unknown reduction.
+
+    Example:
+        >>> import minidl
+        >>> from minidl import functional as F
+        >>> x = F.log_softmax(minidl.asarray([[2.0, 1.0, 0.1]]))
+        >>> F.nll_loss(x, minidl.asarray([0]))
+        array(0.4170, dtype=float32)
+
+    Source: Fisher, 1912.
+    """
+    return apply(
+        ops.nll_loss,
+        log_probabilities,
+        target=as_constant(target, "nll_loss"),
+        weight=as_constant(weight, "nll_loss"),
+        ignore_index=ignore_index,
+        reduction=reduction,
+    )
+
+
+def kl_div(
+    log_probabilities: Array | Tensor,
+    target: Array | Tensor,
+    log_target: bool = False,
+    reduction: str = "mean",
+) -> Any:
+    """Kullback-Leibler divergence of a distribution from the one that is predicted.
+
+    ``loss = sum_k t_k (log t_k - x_k)`` for each row, with ``0 log 0 = 0``. The mean is over the rows, as a
+    divergence has it: PyTorch calls that ``"batchmean"``.
+
+    Args:
+        log_probabilities: ``(..., K)``, the classes on the last axis, as they come from ``log_softmax``.
+        target: a distribution of the same shape. It takes no gradient.
+        log_target: whether the target is given by its logarithms.
+        reduction: ``"mean"`` over the rows, ``"sum"`` or ``"none"``.
+
+    Returns:
+        a 0-d array, or ``(...)`` for ``"none"``; float32 for half precision, otherwise of the dtype given.
+
+    Raises:
+        TypeError: not arrays, or log-probabilities that are not floating-point.
         ValueError: a target of another shape, or an unknown reduction.
 
     Example:
         >>> import minidl
         >>> from minidl import functional as F
-        >>> F.mse_loss(minidl.asarray([1.0, 2.0]), minidl.asarray([0.0, 4.0]))
-        array(2.5, dtype=float32)
+        >>> x = F.log_softmax(minidl.asarray([[0.0, 0.0]]))
+        >>> F.kl_div(x, minidl.asarray([[1.0, 0.0]]))
+        array(0.6931, dtype=float32)
 
-    Source: Legendre, 1805.
+    Source: Kullback and Leibler, On information and sufficiency, 1951.
     """
-    return apply(ops.mse_loss, prediction, target=as_constant(target, "mse_loss"), reduction=reduction)
+    return apply(
+        ops.kl_div,
+        log_probabilities,
+        target=as_constant(target, "kl_div"),
+        log_target=log_target,
+        reduction=reduction,
+    )

@@ -5,7 +5,6 @@ from typing import TypeAlias
 
 from minidl.backend import Array, xp
 from minidl.ops._losses import read_target, reduced
-from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 Map: TypeAlias = "Callable[[Array], Array]"
@@ -59,7 +58,7 @@ def _of_difference(
 ) -> Result:
     """Report ``loss(prediction - target)``; ``slope`` is its derivative."""
     target = read_target(prediction, target, reduction, owner)
-    difference = xp.asarray(widen(prediction) - target)
+    difference = xp.asarray(prediction - target)
     value, spread = reduced(xp.asarray(loss(difference)), reduction)
 
     def pullback(dy: Array) -> Array:
