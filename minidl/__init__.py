@@ -23,10 +23,12 @@ from minidl.layers import ELU as ELU
 from minidl.layers import GELU as GELU
 from minidl.layers import GLU as GLU
 from minidl.layers import SELU as SELU
+from minidl.layers import AdaptiveAvgPool as AdaptiveAvgPool
 from minidl.layers import AvgPool as AvgPool
 from minidl.layers import BatchNorm as BatchNorm
 from minidl.layers import Buffer as Buffer
 from minidl.layers import Conv as Conv
+from minidl.layers import ConvTranspose as ConvTranspose
 from minidl.layers import Dropout as Dropout
 from minidl.layers import Flatten as Flatten
 from minidl.layers import Function as Function
@@ -45,6 +47,7 @@ from minidl.layers import Linear as Linear
 from minidl.layers import LogSoftmax as LogSoftmax
 from minidl.layers import MaxPool as MaxPool
 from minidl.layers import Mish as Mish
+from minidl.layers import Pad as Pad
 from minidl.layers import Parallel as Parallel
 from minidl.layers import Parameter as Parameter
 from minidl.layers import PReLU as PReLU
@@ -61,6 +64,8 @@ from minidl.layers import Softmin as Softmin
 from minidl.layers import Softplus as Softplus
 from minidl.layers import Softsign as Softsign
 from minidl.layers import Tanh as Tanh
+from minidl.layers import Upsample as Upsample
+from minidl.losses import L1 as L1
 from minidl.losses import BinaryCrossEntropy as BinaryCrossEntropy
 from minidl.losses import CosineEmbedding as CosineEmbedding
 from minidl.losses import CrossEntropy as CrossEntropy
@@ -68,13 +73,12 @@ from minidl.losses import Focal as Focal
 from minidl.losses import Hinge as Hinge
 from minidl.losses import Huber as Huber
 from minidl.losses import KLDivergence as KLDivergence
-from minidl.losses import L1 as L1
 from minidl.losses import MeanSquaredError as MeanSquaredError
-from minidl.losses import accuracy as accuracy
 from minidl.losses import MultiMargin as MultiMargin
 from minidl.losses import NegativeLogLikelihood as NegativeLogLikelihood
 from minidl.losses import SmoothL1 as SmoothL1
 from minidl.losses import Triplet as Triplet
+from minidl.losses import accuracy as accuracy
 from minidl.summary import summary as summary
 from minidl.tensor import Tensor as Tensor
 from minidl.tensor import no_grad as no_grad

@@ -3,12 +3,14 @@
 from minidl.functional.activation import relu as relu
 from minidl.functional.activation import sigmoid as sigmoid
 from minidl.functional.activation import tanh as tanh
+from minidl.functional.adaptive_pool import adaptive_avg_pool as adaptive_avg_pool
 from minidl.functional.binary_loss import binary_cross_entropy as binary_cross_entropy
 from minidl.functional.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.functional.binary_loss import focal_loss as focal_loss
 from minidl.functional.conv import conv as conv
 from minidl.functional.conv import im2row as im2row
 from minidl.functional.conv import row2im as row2im
+from minidl.functional.conv_transpose import conv_transpose as conv_transpose
 from minidl.functional.derivative import jacobian as jacobian
 from minidl.functional.derivative import vjp as vjp
 from minidl.functional.dropout import dropout as dropout
@@ -47,6 +49,7 @@ from minidl.functional.norm import group_norm as group_norm
 from minidl.functional.norm import instance_norm as instance_norm
 from minidl.functional.norm import layer_norm as layer_norm
 from minidl.functional.norm import rms_norm as rms_norm
+from minidl.functional.padding import pad as pad
 from minidl.functional.piecewise import celu as celu
 from minidl.functional.piecewise import elu as elu
 from minidl.functional.piecewise import hard_sigmoid as hard_sigmoid
@@ -72,10 +75,10 @@ from minidl.functional.shape import broadcast_to as broadcast_to
 from minidl.functional.shape import concatenate as concatenate
 from minidl.functional.shape import flatten as flatten
 from minidl.functional.shape import getitem as getitem
-from minidl.functional.shape import pad as pad
 from minidl.functional.shape import reshape as reshape
 from minidl.functional.shape import stack as stack
 from minidl.functional.shape import transpose as transpose
 from minidl.functional.softmax import log_softmax as log_softmax
 from minidl.functional.softmax import softmax as softmax
 from minidl.functional.softmax import softmin as softmin
+from minidl.functional.upsample import upsample as upsample

@@ -180,29 +180,3 @@ def stack(arrays: Sequence[Array | Tensor], axis: int = 0) -> Any:
         (2, 2)
     """
     return apply(ops.stack, *arrays, axis=axis)
-
-
-def pad(x: Array | Tensor, width: Sequence[Sequence[int]], value: float = 0.0) -> Any:
-    """Surround with copies of one value.
-
-    The padding has no gradient.
-
-    Args:
-        x: any shape.
-        width: ``(before, after)`` for each axis.
-        value: what to fill in.
-
-    Returns:
-        The shape of ``x`` with ``before + after`` added to each length.
-
-    Raises:
-        TypeError: not an array.
-        ValueError: not one pair for each axis, or a negative width.
-
-    Example:
-        >>> import minidl
-        >>> from minidl import functional as F
-        >>> F.pad(minidl.asarray([1.0, 2.0]), [(1, 0)])
-        array([0., 1., 2.], dtype=float32)
-    """
-    return apply(ops.pad, x, width=width, value=value)

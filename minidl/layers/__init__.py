@@ -12,6 +12,7 @@ from minidl.layers.containers import Parallel as Parallel
 from minidl.layers.containers import Residual as Residual
 from minidl.layers.containers import Sequential as Sequential
 from minidl.layers.conv import Conv as Conv
+from minidl.layers.conv_transpose import ConvTranspose as ConvTranspose
 from minidl.layers.dropout import Dropout as Dropout
 from minidl.layers.gates import GELU as GELU
 from minidl.layers.gates import Mish as Mish
@@ -43,3 +44,6 @@ from minidl.layers.shape import Flatten as Flatten
 from minidl.layers.shape import Function as Function
 from minidl.layers.shape import Identity as Identity
 from minidl.layers.shape import Reshape as Reshape
+from minidl.layers.spatial import AdaptiveAvgPool as AdaptiveAvgPool
+from minidl.layers.spatial import Pad as Pad
+from minidl.layers.spatial import Upsample as Upsample

@@ -3,12 +3,14 @@
 from minidl.ops.activation import relu as relu
 from minidl.ops.activation import sigmoid as sigmoid
 from minidl.ops.activation import tanh as tanh
+from minidl.ops.adaptive_pool import adaptive_avg_pool as adaptive_avg_pool
 from minidl.ops.binary_loss import binary_cross_entropy as binary_cross_entropy
 from minidl.ops.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.ops.binary_loss import focal_loss as focal_loss
 from minidl.ops.conv import conv as conv
 from minidl.ops.conv import im2row as im2row
 from minidl.ops.conv import row2im as row2im
+from minidl.ops.conv_transpose import conv_transpose as conv_transpose
 from minidl.ops.dropout import dropout as dropout
 from minidl.ops.elementwise import absolute as absolute
 from minidl.ops.elementwise import add as add
@@ -46,6 +48,8 @@ from minidl.ops.norm import group_norm as group_norm
 from minidl.ops.norm import instance_norm as instance_norm
 from minidl.ops.norm import layer_norm as layer_norm
 from minidl.ops.norm import rms_norm as rms_norm
+from minidl.ops.padding import pad as pad
+from minidl.ops.padding import pad_spatial as pad_spatial
 from minidl.ops.piecewise import celu as celu
 from minidl.ops.piecewise import elu as elu
 from minidl.ops.piecewise import hard_sigmoid as hard_sigmoid
@@ -71,7 +75,6 @@ from minidl.ops.shape import broadcast_to as broadcast_to
 from minidl.ops.shape import concatenate as concatenate
 from minidl.ops.shape import flatten as flatten
 from minidl.ops.shape import getitem as getitem
-from minidl.ops.shape import pad as pad
 from minidl.ops.shape import reshape as reshape
 from minidl.ops.shape import reshape_samples as reshape_samples
 from minidl.ops.shape import stack as stack
@@ -79,3 +82,4 @@ from minidl.ops.shape import transpose as transpose
 from minidl.ops.softmax import log_softmax as log_softmax
 from minidl.ops.softmax import softmax as softmax
 from minidl.ops.softmax import softmin as softmin
+from minidl.ops.upsample import upsample as upsample

@@ -140,19 +140,3 @@ def _check_joined(arrays: Sequence[Array], axis: int, owner: str, ndim: int, *, 
         kind = f"equal shapes outside axis {axis}" if skip_axis else "equal shapes"
         raise ValueError(f"{owner}: expected {kind}, got {', '.join(map(str, shapes))}")
     return axis
-
-
-def pad(x: Array, *, width: Sequence[Sequence[int]], value: float = 0.0) -> Result:
-    """y = x with ``(before, after)`` more numbers of one value along each axis."""
-    check_array(x, "pad")
-    if len(width) != x.ndim or any(len(w) != 2 or min(w) < 0 for w in width):
-        raise ValueError(
-            f"pad: expected a pair (before, after) >= 0 for each of the {x.ndim} axes, got {width}"
-        )
-    inside = tuple(slice(before, before + n) for (before, _), n in zip(width, x.shape, strict=True))
-
-    def pullback(dy: Array) -> Array:
-        # dx = dy without the padding
-        return dy[inside]
-
-    return xp.pad(x, [(before, after) for before, after in width], constant_values=value), pullback
