@@ -20,7 +20,7 @@ def reduced(losses: Array, reduction: str, divisor: Array | float | None = None)
         divisor: what a mean divides by, if not the number of losses; NaN where there is nothing.
     """
     if reduction == "none":
-        return losses, lambda dy: dy
+        return xp.asarray(losses), lambda dy: dy
     total = losses.sum()
     if reduction == "sum":
         return xp.asarray(total), lambda dy: xp.broadcast_to(dy, losses.shape)
@@ -145,7 +145,7 @@ def narrowed(dp: Array, dtype: Any) -> Array:
 
 def log(p: Array) -> Array:
     """Return log p, silently -inf at zero and NaN below."""
-    logs = xp.log(xp.where(p > 0, p, 1))
+    logs = xp.asarray(xp.log(xp.where(p > 0, p, 1)))
     logs[p == 0] = -math.inf
     logs[~(p >= 0)] = math.nan
     return logs
@@ -154,7 +154,7 @@ def log(p: Array) -> Array:
 def reciprocal(p: Array) -> Array:
     """Return 1 / p, silently infinite where that is too large for the dtype and NaN below zero."""
     least = 1 / float(xp.finfo(p.dtype).max)
-    ratios = 1 / xp.where(p > least, p, 1)
+    ratios = xp.asarray(1 / xp.where(p > least, p, 1))
     ratios[p <= least] = math.inf
     ratios[~(p >= 0)] = math.nan
     return ratios

@@ -91,3 +91,4 @@ def test_rms_norm_takes_its_axes_from_the_weight_or_the_last_one():
     weight = RNG.normal(size=(4, 3))
     np.testing.assert_array_equal(F.rms_norm(X, weight), ops.rms_norm(X, weight, normalized_shape=(4, 3))[0])
     np.testing.assert_array_equal(F.rms_norm(X), ops.rms_norm(X, normalized_shape=(3,))[0])
+    np.testing.assert_array_equal(F.rms_norm(X, None, (4, 3)), ops.rms_norm(X, normalized_shape=(4, 3))[0])

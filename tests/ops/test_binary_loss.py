@@ -167,6 +167,17 @@ class TestExtremes:
         np.testing.assert_array_equal(np.isnan(pullback(np.ones(2))), [True, False])
 
     @pytest.mark.parametrize("op", OPS)
+    @pytest.mark.parametrize("reduction", REDUCTIONS)
+    def test_of_one_number(self, op, reduction):
+        y, pullback = op(np.asarray(0.5), target=np.asarray(1.0), reduction=reduction)
+        whole, its_pullback = op(np.array([0.5]), target=np.array([1.0]))
+        assert type(y) is type(pullback(y)) is np.ndarray
+        np.testing.assert_allclose(y, whole, rtol=1e-15)
+        np.testing.assert_allclose(
+            pullback(np.ones_like(y)), its_pullback(np.ones_like(whole))[0], rtol=1e-15
+        )
+
+    @pytest.mark.parametrize("op", OPS)
     def test_of_nothing(self, op):
         y, pullback = op(np.zeros((0, 4)), target=np.zeros((0, 4)))
         assert np.isnan(y)

@@ -94,6 +94,20 @@ class TestCosineEmbedding:
             np.testing.assert_allclose(gradient, leaf.grad, rtol=1e-9, atol=1e-11)
 
 
+def test_a_single_row_without_a_batch():
+    for y, pullback in (
+        hinge_loss(np.asarray(0.5), target=np.asarray(1), reduction="none"),
+        multi_margin_loss(X[0], target=np.asarray(1), reduction="none"),
+        cosine_embedding_loss(A[0], B[0], target=np.asarray(1), reduction="none"),
+        triplet_margin_loss(A[0], B[0], C[0], reduction="none"),
+    ):
+        assert type(y) is np.ndarray
+        assert y.shape == ()
+        gradients = pullback(np.ones_like(y))
+        for gradient in gradients if isinstance(gradients, tuple) else (gradients,):
+            assert type(gradient) is np.ndarray
+
+
 def test_a_vector_of_zeros_has_cosine_zero_and_no_gradient():
     a, b = np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [0.0, 0.0]])
     y, pullback = cosine_embedding_loss(a, b, target=np.ones(2), reduction="none")

@@ -69,10 +69,11 @@ class TestCorners:
         assert pullback(y).shape == (0, 3)
         assert op(np.zeros((0, 3)), target=np.zeros((0, 3)), reduction="sum")[0] == 0
 
-    def test_of_one_number(self, op):
-        y, pullback = op(np.asarray(3.0), target=np.asarray(1.0))
+    @pytest.mark.parametrize("reduction", REDUCTIONS)
+    def test_of_one_number(self, op, reduction):
+        y, pullback = op(np.asarray(3.0), target=np.asarray(1.0), reduction=reduction)
         assert y.shape == pullback(y).shape == ()
-        assert type(pullback(y)) is np.ndarray
+        assert type(y) is type(pullback(y)) is np.ndarray
 
     def test_no_difference_has_no_gradient(self, op):
         y, pullback = op(X, target=X)
