@@ -1,4 +1,4 @@
-"""Train a small convolutional network on the scikit-learn digits; draw the learning curve, save and reload."""
+"""Train a small convolutional network on the scikit-learn digits; draw its curve, save and reload it."""
 
 import argparse
 from itertools import chain, islice, repeat

@@ -95,8 +95,8 @@ def summary(model: Layer, input_shape: tuple[int, ...], dtype: Any = None) -> Su
 def _rows(path: str, layer: Layer, x: Array) -> Iterator[tuple[Row, Array]]:
     """Yield a row and the output for every layer below a known container, in the order of execution."""
     if isinstance(layer, Sequential):
-        for name, child in layer.children():
-            for row, x in _rows(_joined(path, name), child, x):  # noqa: B020 - the output is the next input
+        for name, child in enumerate(layer):
+            for row, x in _rows(_joined(path, str(name)), child, x):  # noqa: B020 - the output is the next input
                 yield row, x
         return
     if isinstance(layer, (Residual, Parallel)):
