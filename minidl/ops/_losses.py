@@ -140,7 +140,7 @@ def narrowed(dp: Array, dtype: Any) -> Array:
     if dp.dtype != dtype:
         limit = float(xp.finfo(dtype).max)
         dp = xp.where(abs(dp) > limit, xp.copysign(math.inf, dp), dp)
-    return dp.astype(dtype, copy=False)
+    return xp.asarray(dp, dtype=dtype)
 
 
 def log(p: Array) -> Array:
