@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 ALLOWED = 0.1  # cores that other processes may use on average before a stretch is dropped
 BUSY = (0, 1, 2, 5, 6, 7)  # the columns of /proc/stat: user, nice, system, interrupts, steal
 
@@ -16,12 +21,20 @@ def foreign_load(work: Callable[[], Any]) -> tuple[float | None, Any]:
 
     The load is None where the system does not tell (it is read from Linux's /proc/stat).
     """
-    busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
+    busy, own, start = _busy_seconds(), _own_seconds(), time.perf_counter()
     out = work()
-    wall, own_after, busy_after = time.perf_counter() - start, time.process_time(), _busy_seconds()
+    wall, own_after, busy_after = time.perf_counter() - start, _own_seconds(), _busy_seconds()
     if busy is None or busy_after is None:
         return None, out
     return max(0.0, busy_after - busy - (own_after - own)) / wall, out
+
+
+def _own_seconds() -> float:
+    """Return the processor time of this process and of the children that have ended."""
+    if resource is None:
+        return time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _busy_seconds() -> float | None:
@@ -43,9 +56,7 @@ def peak_memory() -> int | None:
         return 1024 * int(status.partition("VmHWM:")[2].split()[0])
     except (OSError, IndexError):
         pass
-    try:
-        import resource
-    except ImportError:
+    if resource is None:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 

@@ -39,8 +39,13 @@ class Timings:
         self.results = results
 
     def of(self, name: str, contender: str) -> list[Result]:
-        """Return what the rounds measured, empty if this contender did not run."""
-        return [row for row in self.results if (row["name"], row["contender"]) == (name, contender)]
+        """Return what the undisturbed rounds measured, or all of them where every round was disturbed."""
+        rows = [row for row in self.results if (row["name"], row["contender"]) == (name, contender)]
+        return [row for row in rows if not row.get("disturbed")] or rows
+
+    def disturbed(self, name: str, *contenders: str) -> bool:
+        """Whether one of the contenders has no undisturbed round, so that no verdict can be given."""
+        return any(row.get("disturbed") for contender in contenders for row in self.of(name, contender))
 
     def median(self, name: str, contender: str) -> float | None:
         """Return the best of the rounds' medians in seconds."""
@@ -88,6 +93,9 @@ def _row(timings: Timings, workload: Workload, ours: float, best: tuple[float, f
     theirs, fastest = timings.median(name, "torch"), timings.minimum(name, "torch")
     limit = max(workload.flops / best[0], workload.traffic / best[1]) if best else None
     measured = [ours, timings.minimum(name, "minidl"), theirs, fastest]
+    judgement = verdict(ours / theirs, workload.must, workload.goal) if theirs else "-"
+    if timings.disturbed(name, "minidl", "torch"):
+        judgement = "disturbed"
     return [
         name if timings.agree(name) else f"{name} **(the numbers differ)**",
         *[_milliseconds(seconds) for seconds in measured],
@@ -95,7 +103,7 @@ def _row(timings: Timings, workload: Workload, ours: float, best: tuple[float, f
         _ratio(ours, fastest),
         f"{workload.must:g}",
         f"{workload.goal:g}",
-        verdict(ours / theirs, workload.must, workload.goal) if theirs else "-",
+        judgement,
         _milliseconds(limit),
         f"{100 * limit / ours:.0f} %" if limit else "-",
     ]
@@ -126,6 +134,8 @@ def _overhead(timings: Timings) -> Table:
         ours = timings.median(name, contender)
         if ours is not None:
             met = "met" if ours <= bar * raw else "missed"
+            if timings.disturbed(name, "numpy", contender):
+                met = "disturbed"
             table.rows.append([contender, f"{1e6 * ours:.2f}", _ratio(ours, raw), f"{bar:g}", met])
     return table
 
@@ -167,6 +177,8 @@ def _import(timings: Timings) -> Table:
         bar, result = "-", "-"
         if contender == "minidl":
             bar, result = f"{IMPORT_BAR:g}", "met" if ours <= IMPORT_BAR * base else "missed"
+            if timings.disturbed("import", "numpy", "minidl"):
+                result = "disturbed"
         times = [_milliseconds(ours), _milliseconds(timings.minimum("import", contender))]
         table.rows.append([contender, *times, _ratio(ours, base), bar, result])
     return table
@@ -189,9 +201,11 @@ def notes(results: list[Result], torch_version: str | None, quick: bool, rounds:
         )
     dropped = sum(row.get("dropped", 0) for row in results)
     out.append(f"Stretches dropped and repeated because of other processes: {dropped}.")
-    disturbed = sorted({f"{row['name']} ({row['contender']})" for row in results if row.get("disturbed")})
+    timings = Timings(results)
+    pairs = sorted({(row["name"], row["contender"]) for row in results})
+    disturbed = [f"{name} ({contender})" for name, contender in pairs if timings.disturbed(name, contender)]
     if disturbed:
-        out.append(f"Disturbed all the same, take with care: {'; '.join(disturbed)}.")
+        out.append(f"Disturbed in every round, so without a verdict: {'; '.join(disturbed)}.")
     if not all(row.get("watched", True) for row in results):
         out.append("This system does not tell what other processes use: disturbances went unnoticed.")
     return out

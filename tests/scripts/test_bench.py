@@ -118,8 +118,25 @@ class TestReport:
         ]
         text = " ".join(report.notes(results, "2.13", False, 5))
         assert "other processes: 3." in text
-        assert f"take with care: {LENET} (minidl)" in text
+        assert f"without a verdict: {LENET} (minidl)" in text
         assert "does not tell" in text
+
+    def test_undisturbed_rounds_count_if_there_are_any(self, report: ModuleType) -> None:
+        results = [
+            row(LENET, "minidl", 0.01, disturbed=True),
+            row(LENET, "minidl", 0.05, disturbed=False),
+            row(LENET, "torch", 0.05),
+        ]
+        (table,) = report.tables(results, ["train"])
+        assert table.rows[0][1] == "50.0"
+        assert "disturbed" not in table.rows[0]
+        assert not any("every round" in note for note in report.notes(results, "2.13", False, 2))
+
+    @pytest.mark.parametrize("who", ["minidl", "torch"])
+    def test_there_is_no_verdict_on_disturbed_timings(self, report: ModuleType, who: str) -> None:
+        results = [row(LENET, other, 0.05, disturbed=who == other) for other in ("minidl", "torch")]
+        (table,) = report.tables(results, ["train"])
+        assert table.rows[0][table.head.index("verdict")] == "disturbed"
 
     def test_a_table_is_markdown(self, report: ModuleType) -> None:
         table = report.Table("title", ["name", "ms"], [["a", "1"]])
@@ -217,6 +234,13 @@ class TestMachine:
         assert out == "out"
         assert load is not None
         assert load > machine.ALLOWED
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+    def test_children_are_not_taken_for_others(self, machine: ModuleType) -> None:
+        spin = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+        before = machine._own_seconds()
+        subprocess.run([sys.executable, "-c", spin], check=True)
+        assert machine._own_seconds() - before >= 0.3
 
     def test_a_system_without_proc_has_no_load(
         self, machine: ModuleType, monkeypatch: pytest.MonkeyPatch
