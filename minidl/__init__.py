@@ -30,6 +30,7 @@ from minidl.layers import Buffer as Buffer
 from minidl.layers import Conv as Conv
 from minidl.layers import ConvTranspose as ConvTranspose
 from minidl.layers import Dropout as Dropout
+from minidl.layers import Embedding as Embedding
 from minidl.layers import Flatten as Flatten
 from minidl.layers import Function as Function
 from minidl.layers import GlobalAvgPool as GlobalAvgPool

@@ -28,6 +28,7 @@ from minidl.functional.elementwise import power as power
 from minidl.functional.elementwise import sqrt as sqrt
 from minidl.functional.elementwise import subtract as subtract
 from minidl.functional.elementwise import where as where
+from minidl.functional.embedding import embedding as embedding
 from minidl.functional.gates import gelu as gelu
 from minidl.functional.gates import glu as glu
 from minidl.functional.gates import mish as mish

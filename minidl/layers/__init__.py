@@ -14,6 +14,7 @@ from minidl.layers.containers import Sequential as Sequential
 from minidl.layers.conv import Conv as Conv
 from minidl.layers.conv_transpose import ConvTranspose as ConvTranspose
 from minidl.layers.dropout import Dropout as Dropout
+from minidl.layers.embedding import Embedding as Embedding
 from minidl.layers.gates import GELU as GELU
 from minidl.layers.gates import Mish as Mish
 from minidl.layers.gates import SiLU as SiLU

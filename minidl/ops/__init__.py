@@ -26,6 +26,7 @@ from minidl.ops.elementwise import power as power
 from minidl.ops.elementwise import sqrt as sqrt
 from minidl.ops.elementwise import subtract as subtract
 from minidl.ops.elementwise import where as where
+from minidl.ops.embedding import embedding as embedding
 from minidl.ops.gates import gelu as gelu
 from minidl.ops.gates import glu as glu
 from minidl.ops.gates import mish as mish
