@@ -3,7 +3,6 @@
 import copy
 import pickle
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -144,9 +143,9 @@ class TestEquality:
 
     def test_tiles_run_on_several_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MINIDL_NUM_THREADS", "4")
-        stages = images()
-        stages[1].op = lambda x: (time.sleep(0.01), relu(x))[1]
-        tiled(stages, image_batch(), upstream(40, 10))
+        stages, together = images(), threading.Barrier(4, timeout=30)  # breaks unless four tiles wait at once
+        stages[1].op = lambda x: (len(x) > 1 and together.wait(), relu(x))[1]
+        tiled(stages, image_batch(32), upstream(32, 10))
         assert len(stages[1].threads) == 4
 
     def test_without_the_gradient_of_the_input(self) -> None:
