@@ -70,6 +70,7 @@ def plot(history: list[tuple[float, float]], path: Path) -> None:
     right.set(title="test accuracy", xlabel="epoch", ylabel="%")
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -5,7 +5,6 @@ differently stands in this file and nowhere else.
 """
 
 import importlib
-import logging
 import math
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
 
     xp = np
     Array: TypeAlias = npt.NDArray[Any]
+    Seed: TypeAlias = int | np.random.Generator | None
 else:
     Array = np.ndarray  # what annotations show; both backends' arrays are meant
-Seed: TypeAlias = int | np.random.Generator | None
+    Seed = object  # an int, a generator or None; to name the generator would load all of numpy.random
 
 CHOICES = ("numpy", "cupy", "auto")
 
@@ -52,6 +52,8 @@ def _choose(choice: str) -> tuple[Any, str]:
     except (ImportError, RuntimeError) as error:
         if choice == "cupy":
             raise
+        import logging
+
         logging.getLogger("minidl").warning("MINIDL_BACKEND=auto: falling back to NumPy (%s)", error)
         return np, "numpy"
 
@@ -134,7 +136,7 @@ def channels_first(x: Array) -> Array:
     return xp.ascontiguousarray(xp.moveaxis(x, -1, 1))
 
 
-_default_generator = np.random.default_rng()
+_default_generator: "np.random.Generator | None" = None  # made when first asked for, as it is slow to load
 
 
 def seed(n: int) -> None:
@@ -143,14 +145,19 @@ def seed(n: int) -> None:
     _default_generator = np.random.default_rng(n)
 
 
-def generator(seed: Seed = None) -> np.random.Generator:
+def generator(seed: Seed = None) -> "np.random.Generator":
     """Return the NumPy generator for a seed: a new one for an int, the default one for ``None``.
 
     Random numbers are drawn by NumPy on both backends, so that both start from the same weights.
     """
     if isinstance(seed, np.random.Generator):
         return seed
-    return _default_generator if seed is None else np.random.default_rng(seed)
+    if seed is not None:
+        return np.random.default_rng(seed)
+    global _default_generator
+    if _default_generator is None:
+        _default_generator = np.random.default_rng()
+    return _default_generator
 
 
 def draw_seed(seed: Seed = None) -> int:

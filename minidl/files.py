@@ -4,15 +4,12 @@ A file is an 8-byte length, a JSON header that names the tensors, and their byte
 header's ``__metadata__``; files of other programs have none and load without checksums.
 """
 
-import hashlib
 import json
 import math
 import os
-import secrets
+import sys
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
-from importlib import metadata
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -125,6 +122,9 @@ def read_tensors(path: PathLike) -> tuple[dict[str, HostArray], dict[str, Any]]:
 @contextmanager
 def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of ``path`` once it is complete; an exception leaves no trace."""
+    import secrets  # these three load what `import minidl` does not need
+    from pathlib import Path
+
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}; make it first")
@@ -141,7 +141,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     _sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: PathLike) -> None:
     """Make the new name in a folder survive a power cut; Windows has no such call."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
@@ -161,14 +161,13 @@ def _plain(name: str, tensor: Any) -> HostArray:
 
 
 def _sha256(array: HostArray) -> str:
+    import hashlib
+
     return hashlib.sha256(array.data).hexdigest()
 
 
 def _version() -> str:
-    try:
-        return metadata.version("minidl")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    return str(sys.modules["minidl"].__version__)  # stated once, on the top floor
 
 
 class _Entry(NamedTuple):

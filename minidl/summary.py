@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minidl.backend import Array, xp
@@ -25,12 +24,12 @@ class Row(NamedTuple):
     activation_bytes: int
 
 
-@dataclass(frozen=True)
 class Summary:
     """The rows of a model in the order of execution; printing it shows the table."""
 
-    rows: list[Row]
-    parameters: int
+    def __init__(self, rows: list[Row], parameters: int) -> None:
+        self.rows = rows
+        self.parameters = parameters
 
     @property
     def multiply_adds(self) -> int:
@@ -95,8 +94,8 @@ def summary(model: Layer, input_shape: tuple[int, ...], dtype: Any = None) -> Su
 def _rows(path: str, layer: Layer, x: Array) -> Iterator[tuple[Row, Array]]:
     """Yield a row and the output for every layer below a known container, in the order of execution."""
     if isinstance(layer, Sequential):
-        for name, child in enumerate(layer):
-            for row, x in _rows(_joined(path, str(name)), child, x):  # noqa: B020 - the output is the next input
+        for i, child in enumerate(layer):
+            for row, x in _rows(_joined(path, str(i)), child, x):  # noqa: B020 - the output is the next input
                 yield row, x
         return
     if isinstance(layer, (Residual, Parallel)):

@@ -40,12 +40,12 @@ class Node:
     __slots__ = ("outputs", "owner", "pullback", "sources")
 
     def __init__(
-        self, owner: str, sources: Sequence["Tensor"], pullback: Callable[[Any], Pairs], outputs: int
+        self, owner: str, sources: Sequence["Tensor"], pullback: Callable[[Any], Pairs], n: int
     ) -> None:
         self.owner = owner
         self.sources: Sequence[Tensor] = sources
         self.pullback: Callable[[Any], Pairs] | None = pullback
-        self.outputs = outputs
+        self.outputs = n
 
     def release(self) -> None:
         """Let go of everything that the pullback held."""
@@ -73,21 +73,15 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "_grad", "_node", "_slot", "requires_grad")
     __array_ufunc__ = None  # numpy_array + tensor asks Tensor.__radd__
     __array_priority__ = 1000  # and so does cupy_array + tensor
-    __hash__ = object.__hash__
-
-    _data: Array
-    _grad: Array | None
-    _node: Node | None
-    _slot: int
-    requires_grad: bool
 
     def __init__(self, data: object, requires_grad: bool = False) -> None:
-        self._data = asarray(data._data if isinstance(data, Tensor) else data)
+        self._data: Array = asarray(data._data if isinstance(data, Tensor) else data)
         if requires_grad and self._data.dtype.kind != "f":
             raise TypeError(
                 f"Tensor: only floating-point data can require a gradient, got {self._data.dtype}"
             )
-        self._grad = self._node = None
+        self._grad: Array | None = None
+        self._node: Node | None = None
         self._slot = 0
         self.requires_grad = requires_grad
 
@@ -237,10 +231,6 @@ class Tensor:
     def mean(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
         """Mean over the axes; all of them by default."""
         return _step(ops.mean, self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
-        """Largest element over the axes; all of them by default."""
-        return _step(ops.max, self, axis=axis, keepdims=keepdims)
 
     def reshape(self, *shape: Any) -> "Tensor":
         """Return the same elements in another shape; one length may be -1."""
@@ -413,37 +403,3 @@ def _sources_first(roots: Sequence[Node]) -> list[Node]:
             stack.append((node, True))
             stack.extend((s._node, False) for s in node.sources if s._node is not None)
     return order
-
-
-def vjp(f: Callable[..., Any], *arrays: Array) -> tuple[Any, Callable[[Any], Any]]:
-    """Return ``f(*arrays)`` and its pullback, for any function built from ``minidl.functional`` and layers.
-
-    The pullback takes a gradient of the shape of the result and returns one for each array: bare if there is
-    one array, a tuple otherwise. It may be called any number of times.
-
-    Args:
-        f: takes Tensors, one for each array, and returns a Tensor or a tuple of them.
-        *arrays: floating-point arrays; Tensors are taken as their data.
-
-    Example:
-        >>> y, pullback = vjp(lambda x: (x * x).sum(), asarray([1.0, 2.0]))
-        >>> pullback(asarray(1.0))
-        array([2., 4.], dtype=float32)
-    """
-    inputs = [Tensor(a, requires_grad=True) for a in arrays]
-    with no_grad(recording=True):
-        result = f(*inputs)
-    parts = result if isinstance(result, tuple) else (result,)
-    tensors = [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
-    values = tuple(t._data for t in tensors)
-    y = values if isinstance(result, tuple) else values[0]
-
-    def pullback(dy: Any) -> Any:
-        dy = check_upstream(dy, y, "vjp")
-        upstream = dy if isinstance(result, tuple) else (dy,)
-        found = backpropagate(list(zip(tensors, upstream, strict=True)), release=False)
-        gradients = {id(leaf): gradient for leaf, gradient in found}
-        dx = tuple(gradients[id(x)] if id(x) in gradients else xp.zeros_like(x._data) for x in inputs)
-        return dx if len(dx) > 1 else dx[0]
-
-    return y, pullback

@@ -4,7 +4,42 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.backend import Array, check_float, xp
-from minidl.tensor import vjp as vjp
+from minidl.tensor import Tensor, backpropagate, check_upstream, no_grad
+
+
+def vjp(f: Callable[..., Any], *arrays: Array) -> tuple[Any, Callable[[Any], Any]]:
+    """Return ``f(*arrays)`` and its pullback, for any function built from ``minidl.functional`` and layers.
+
+    The pullback takes a gradient of the shape of the result and returns one for each array: bare if there is
+    one array, a tuple otherwise. It may be called any number of times.
+
+    Args:
+        f: takes Tensors, one for each array, and returns a Tensor or a tuple of them.
+        *arrays: floating-point arrays; Tensors are taken as their data.
+
+    Example:
+        >>> from minidl.backend import asarray
+        >>> y, pullback = vjp(lambda x: (x * x).sum(), asarray([1.0, 2.0]))
+        >>> pullback(asarray(1.0))
+        array([2., 4.], dtype=float32)
+    """
+    inputs = [Tensor(a, requires_grad=True) for a in arrays]
+    with no_grad(recording=True):
+        result = f(*inputs)
+    parts = result if isinstance(result, tuple) else (result,)
+    tensors = [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
+    values = tuple(t._data for t in tensors)
+    y = values if isinstance(result, tuple) else values[0]
+
+    def pullback(dy: Any) -> Any:
+        dy = check_upstream(dy, y, "vjp")
+        upstream = dy if isinstance(result, tuple) else (dy,)
+        found = backpropagate(list(zip(tensors, upstream, strict=True)), release=False)
+        gradients = {id(leaf): gradient for leaf, gradient in found}
+        dx = tuple(gradients[id(x)] if id(x) in gradients else xp.zeros_like(x._data) for x in inputs)
+        return dx if len(dx) > 1 else dx[0]
+
+    return y, pullback
 
 
 def jacobian(f: Callable[[Any], Any], x: Array, per_sample: bool = False) -> Array:
@@ -29,8 +64,8 @@ def jacobian(f: Callable[[Any], Any], x: Array, per_sample: bool = False) -> Arr
         >>> import minidl
         >>> from minidl import functional as F
         >>> jacobian(F.softmax, minidl.asarray([1.0, 2.0]))
-        array([[ 0.19661193, -0.19661193],
-               [-0.19661193,  0.19661193]], dtype=float32)
+        array([[ 0.196612, -0.196612],
+               [-0.196612,  0.196612]], dtype=float32)
     """
     check_float(x, "jacobian")
     y, pullback = vjp(f, x)

@@ -171,7 +171,7 @@ class Layer:
         return {path: value.data.copy() for path, value in self._walk() if not isinstance(value, Layer)}
 
     def load_state(self, state: Mapping[str, Array], strict: bool = True) -> None:
-        """Overwrite parameters and buffers by those of a ``state()``; nothing is written before all is checked.
+        """Overwrite parameters and buffers by those of a ``state()``, once all of it is checked.
 
         Args:
             state: arrays by path, of either backend.
