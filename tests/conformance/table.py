@@ -23,8 +23,13 @@ def normal_input(rng: np.random.Generator, shape: tuple[int, ...], settings: Set
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Random float64 numbers that are exact in half precision, in which golden files keep them."""
-    return np.asarray(rng.normal(size=shape)).astype(np.float16).astype(np.float64)
+    """Random numbers, exact in half precision, in which golden files keep them."""
+    return exact(np.asarray(rng.normal(size=shape)))
+
+
+def exact(a: np.ndarray) -> np.ndarray:
+    """The nearest float64 numbers that are exact in half precision."""
+    return a.astype(np.float16).astype(np.float64)
 
 
 class Row(NamedTuple):
@@ -219,6 +224,19 @@ def over_last_axes(draw: st.DrawFn) -> tuple[Settings, tuple[int, ...]]:
 
 
 @st.composite
+def vocabularies(draw: st.DrawFn) -> tuple[Settings, tuple[int, ...]]:
+    count = draw(st.integers(1, 5))
+    settings = {"num_embeddings": count, "embedding_dim": draw(small)}
+    if draw(st.booleans()):
+        settings["padding_idx"] = draw(st.integers(0, count - 1))
+    return settings, draw(shapes)
+
+
+def numbers(rng: np.random.Generator, shape: tuple[int, ...], settings: Settings) -> list[np.ndarray]:
+    return [rng.integers(0, settings["num_embeddings"], shape)]
+
+
+@st.composite
 def slopes(draw: st.DrawFn) -> tuple[Settings, tuple[int, ...]]:
     shape = draw(images)
     return {"num_parameters": draw(st.sampled_from([1, shape[-1]]))}, shape
@@ -264,6 +282,9 @@ LAYERS = {
         training=(False,),
     ),
     "ELU": Row(layers.ELU, named("ELU"), with_shapes({"alpha": positive})),
+    "Embedding": Row(
+        lambda **s: layers.Embedding(**s, dtype="float64"), named("Embedding"), vocabularies(), numbers
+    ),
     "Flatten": Row(layers.Flatten, named("Flatten"), with_shapes({}, images)),
     "GELU": Row(layers.GELU, named("GELU"), with_shapes({"approximate": st.sampled_from(["none", "tanh"])})),
     "GLU": Row(layers.GLU, named("GLU", axis="dim"), halves()),
@@ -390,12 +411,15 @@ def labelled_probabilities(rng: Any, shape: tuple[int, ...], settings: Settings)
 
 def distributions(rng: Any, shape: tuple[int, ...], settings: Settings) -> list[np.ndarray]:
     target = probabilities(rng, shape)
-    return [normal(rng, shape), np.log(target) if settings.get("log_target") else target]
+    return [
+        normal(rng, shape),
+        exact(np.log(target)) if settings.get("log_target") else target,
+    ]
 
 
 def probabilities(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     weights = abs(normal(rng, shape)) + 1
-    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float16).astype(np.float64)
+    return exact(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def answered(rng: Any, shape: tuple[int, ...], settings: Settings) -> list[np.ndarray]:
@@ -403,7 +427,7 @@ def answered(rng: Any, shape: tuple[int, ...], settings: Settings) -> list[np.nd
 
 
 def answered_probabilities(rng: Any, shape: tuple[int, ...], settings: Settings) -> list[np.ndarray]:
-    return [rng.uniform(0.1, 0.9, shape).astype(np.float16).astype(np.float64), answered(rng, shape, {})[1]]
+    return [exact(rng.uniform(0.1, 0.9, shape)), answered(rng, shape, {})[1]]
 
 
 def two(rng: np.random.Generator, shape: tuple[int, ...], settings: Settings) -> list[np.ndarray]:
