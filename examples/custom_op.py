@@ -11,6 +11,8 @@ from minidl.testing import check_gradients, check_layer
 
 def snake(x, a):
     """y = x + sin^2(a x) / a (Ziyin, Hartwig and Ueda, 2020)."""
+    if x.shape[-1:] != a.shape:
+        raise ValueError(f"snake: expected (..., {a.size}), got {x.shape}")
     y = x + xp.sin(a * x) ** 2 / a
 
     def pullback(dy):
