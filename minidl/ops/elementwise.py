@@ -17,6 +17,8 @@ def operand(x: Operand, owner: str) -> Operand:
         return x
     if isinstance(x, (int, float)):
         return x if isinstance(x, int) else float(x)
+    if isinstance(x, (xp.floating, xp.integer)):
+        return x.item()
     check_array(x, owner, "an array or a number")
     return x
 
