@@ -17,6 +17,21 @@ def conv(x, w, b=None, *, kernel_shape=None, group=1, **options) -> Any:
     return first(F.conv(last(x), weight, b, groups=group, **window(x, w.shape[2:], **options)))
 
 
+def conv_transpose(
+    x, w, b=None, *, kernel_shape=None, group=1, output_padding=0, output_shape=None, **options
+) -> Any:
+    def run(more: Any) -> Any:
+        y = F.conv_transpose(
+            last(x), weight, b, output_padding=more, groups=group, **window(x, w.shape[2:], **options)
+        )
+        return first(y)
+
+    weight = xp.moveaxis(w, (0, 1), (-1, -2))
+    if output_shape is not None:  # is reached by further pixels at the end
+        output_padding = [n - m for n, m in zip(output_shape, run(0).shape[2:], strict=True)]
+    return run(output_padding)
+
+
 def col2im(columns, image_shape, block_shape, **options) -> Any:
     image, block = image_shape.tolist(), block_shape.tolist()
     options = window(None, block, **options)
@@ -96,9 +111,8 @@ def cross_entropy(scores, labels, weight=None, *, reduction="mean", ignore_index
     return loss, first(F.log_softmax(last(scores)))
 
 
-def negative_log_likelihood(scores, labels, weight=None, *, reduction="mean", ignore_index=None) -> Any:
-    p = F.exp(last(scores))
-    return F.cross_entropy_probabilities(p, labels, weight, ignore_index, reduction=reduction)
+def nll(scores, labels, weight=None, *, reduction="mean", ignore_index=None) -> Any:
+    return F.nll_loss(last(scores), labels, weight, ignore_index, reduction)
 
 
 def dropout(x, p=0.5, training=False, *, seed=0, ratio=None) -> Any:
@@ -176,6 +190,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "Celu": F.celu,
     "Col2Im": col2im,
     "Conv": conv,
+    "ConvTranspose": conv_transpose,
     "Dropout": dropout,
     "Elu": F.elu,
     "Gelu": F.gelu,
@@ -193,7 +208,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "MaxPool": max_pool,
     "Mish": F.mish,
     "Momentum": momentum,
-    "NegativeLogLikelihoodLoss": negative_log_likelihood,
+    "NegativeLogLikelihoodLoss": nll,
     "PRelu": prelu,
     "RMSNormalization": rms_norm,
     "Relu": F.relu,
