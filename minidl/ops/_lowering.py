@@ -160,8 +160,7 @@ def windows(x: Array, window: Window, groups: int, lines: range) -> Array:
         lines: which windows along the first axis.
     """
     image, channels = _padded(x, window, lines), x.shape[-1] // groups
-    # An array may have any stride along an axis of length 1, so the strides come from the shape.
-    batch, *spatial, each = (image.itemsize * math.prod(image.shape[i + 1 :]) for i in range(image.ndim))
+    batch, *spatial, each = image.strides
     shape = (groups, len(image), len(lines), *window.output[1:], *window.kernel, channels)
     steps = map(operator.mul, spatial, window.stride)
     within = map(operator.mul, spatial, window.dilation)
@@ -172,12 +171,12 @@ def windows(x: Array, window: Window, groups: int, lines: range) -> Array:
 
 
 def _padded(x: Array, window: Window, lines: range) -> Array:
-    """Return the part of the images that these lines of windows see, padded, as one piece of memory."""
+    """Return the part of the images that these lines of windows see, with its padding."""
     start, stop = (n * window.stride[0] - window.padding[0][0] for n in (lines[0], lines[-1]))
     stop += window.extent[0]
     top, bottom = max(0, start), min(stop, window.size[0])
     if top == start and bottom == stop and not any(map(any, window.padding[1:])):
-        return xp.ascontiguousarray(x[:, top:bottom])
+        return x[:, top:bottom]
     pads = tuple(zip(window.size[1:], window.padding[1:], strict=True))
     widths = (before + n + after for n, (before, after) in pads)
     image = xp.zeros((len(x), stop - start, *widths, x.shape[-1]), dtype=x.dtype)

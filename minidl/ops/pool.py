@@ -64,7 +64,7 @@ def avg_pool(
 
     def pullback(dy: Array) -> Array:
         # dx = sum over windows of dy / count
-        share = widen(dy) / count
+        share = dy / count
         everywhere = xp.broadcast_to(share, (math.prod(window.kernel), *share.shape))
         return row2im(everywhere, window).astype(x.dtype, copy=False)
 

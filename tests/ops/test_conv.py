@@ -3,6 +3,7 @@
 import itertools
 import math
 import sys
+import tracemalloc
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -114,6 +115,32 @@ def test_the_pullback_is_the_exact_adjoint(g: Geometry, groups: int, each: int, 
     assert db is None
 
 
+def test_without_a_limit_to_tiles_there_is_one_product_for_each_gradient() -> None:
+    x, w = normal(5, 9, 9, 6), normal(3, 3, 6, 7, seed=1)
+    with tiles(math.inf), mock.patch.object(np, "matmul", wraps=np.matmul) as matmul:
+        y, pullback = conv(x, w, padding=1)
+        assert matmul.call_count == 1
+        pullback(y)
+        assert matmul.call_count == 2  # that of the weights is written with @
+
+
+def test_memory_does_not_grow_with_the_kernel() -> None:
+    peaks = []
+    for kernel in (3, 7):
+        x, w = (
+            normal(256, 16, 16, 8, dtype=np.float32),
+            normal(kernel, kernel, 8, 8, seed=1, dtype=np.float32),
+        )
+        tracemalloc.start()
+        y, pullback = conv(x, w, padding="same")
+        pullback(y)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    small_kernel, large_kernel = peaks
+    assert large_kernel < 1.1 * small_kernel
+    assert large_kernel < 5 * x.nbytes  # a lowering of the whole batch would be 49 times as large
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")  # PyTorch's, of speed
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize(
@@ -122,6 +149,7 @@ def test_the_pullback_is_the_exact_adjoint(g: Geometry, groups: int, each: int, 
         {},
         {"stride": 2, "padding": 1},
         {"dilation": 2, "padding": 2},
+        {"padding": 3},
         {"groups": 2},
         {"groups": 4, "padding": 1},
         {"stride": 3, "groups": 2, "dilation": 2, "padding": 3},
@@ -169,6 +197,14 @@ def test_half_precision_is_added_up_in_single() -> None:
     y, pullback = conv(x, w)
     assert y.ravel().tolist() == [4900]  # counting in float16 stops at 2048
     assert pullback(np.ones_like(y))[1].max() == 1
+
+
+def test_half_precision_gradients_are_added_up_in_single() -> None:
+    x, w, b = np.ones((1, 70, 70, 1), np.float16), np.ones((1, 1, 1, 1), np.float16), np.zeros(1, np.float16)
+    y, pullback = conv(x, w, b)
+    dy = np.full_like(y, 1 / 3)
+    _, dw, db = pullback(dy)
+    assert dw.ravel().tolist() == db.tolist() == [np.float16(4900 * float(dy[0, 0, 0, 0]))]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 129, 300])

@@ -168,6 +168,15 @@ def test_what_lies_behind_the_padding_never_counts() -> None:
     np.testing.assert_allclose(y.ravel(), [2 / 3, 2 / 3])
 
 
+def test_a_window_that_jumps_over_the_image_sees_nothing() -> None:
+    options = {"kernel_size": 2, "dilation": 2, "padding": 1}
+    x = np.ones((1, 1, 1))
+    for pool, extra, value in ((max_pool, {}, -np.inf), (avg_pool, {"count_include_pad": False}, 0)):
+        y, pullback = pool(x, **options, **extra)
+        assert y.ravel().tolist() == [value]
+        assert pullback(np.ones_like(y)).ravel().tolist() == [0]
+
+
 @pytest.mark.parametrize("pool", POOLS)
 def test_an_int_kernel_takes_its_rank_from_the_input(pool: Callable[..., Any]) -> None:
     for rank in (1, 2, 3):
