@@ -22,6 +22,9 @@ from minidl.layers import CELU as CELU
 from minidl.layers import ELU as ELU
 from minidl.layers import GELU as GELU
 from minidl.layers import GLU as GLU
+from minidl.layers import GRU as GRU
+from minidl.layers import LSTM as LSTM
+from minidl.layers import RNN as RNN
 from minidl.layers import SELU as SELU
 from minidl.layers import AdaptiveAvgPool as AdaptiveAvgPool
 from minidl.layers import AvgPool as AvgPool

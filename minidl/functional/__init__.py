@@ -64,6 +64,9 @@ from minidl.functional.pool import avg_pool as avg_pool
 from minidl.functional.pool import global_avg_pool as global_avg_pool
 from minidl.functional.pool import global_max_pool as global_max_pool
 from minidl.functional.pool import max_pool as max_pool
+from minidl.functional.recurrent import gru as gru
+from minidl.functional.recurrent import lstm as lstm
+from minidl.functional.recurrent import rnn as rnn
 from minidl.functional.reduction import max as max
 from minidl.functional.reduction import mean as mean
 from minidl.functional.reduction import min as min

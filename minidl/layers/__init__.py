@@ -41,6 +41,9 @@ from minidl.layers.pool import AvgPool as AvgPool
 from minidl.layers.pool import GlobalAvgPool as GlobalAvgPool
 from minidl.layers.pool import GlobalMaxPool as GlobalMaxPool
 from minidl.layers.pool import MaxPool as MaxPool
+from minidl.layers.recurrent import GRU as GRU
+from minidl.layers.recurrent import LSTM as LSTM
+from minidl.layers.recurrent import RNN as RNN
 from minidl.layers.shape import Flatten as Flatten
 from minidl.layers.shape import Function as Function
 from minidl.layers.shape import Identity as Identity

@@ -1,14 +1,13 @@
 """The layer that spreads pixels: the adjoint of a convolution."""
 
 import math
-from typing import Any
 
 from minidl import init, ops
 from minidl.backend import Array, Seed
 from minidl.layers._repr import arguments
 from minidl.layers.base import Layer, Pullback, check_sizes
 from minidl.layers.parameter import Parameter
-from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, per_axis
+from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, Sizes, per_axis
 
 
 class ConvTranspose(Layer):
@@ -54,42 +53,55 @@ class ConvTranspose(Layer):
                 f"ConvTranspose: expected groups that divide {in_channels} and {out_channels} channels, "
                 f"got {groups}"
             )
-        rank = len(kernel_size) if isinstance(kernel_size, (tuple, list)) else 2
-        if rank not in LAYOUTS:
-            raise ValueError(
-                f"ConvTranspose: expected kernel_size of one to three entries, got {kernel_size!r}"
-            )
-        kernel = per_axis(kernel_size, rank, "kernel_size", "ConvTranspose")
-        entries = math.prod(kernel)
+        kernel = _kernel(kernel_size)
         weight = init.draw(
             weight_init,
             (*kernel, out_channels // groups, in_channels),
-            fan_in=entries * in_channels // groups,
-            fan_out=entries * out_channels,
+            fan_in=math.prod(kernel) * in_channels // groups,
+            fan_out=math.prod(kernel) * out_channels,
             seed=seed,
             dtype=dtype,
         )
         self.weight = Parameter(weight, name="weight")
         self.bias = Parameter(init.zeros((out_channels,), dtype=dtype), name="bias") if bias else None
         self.kernel_size = kernel_size
-        self.options: dict[str, Any] = {
-            "stride": stride,
-            "padding": padding,
-            "output_padding": output_padding,
-            "dilation": dilation,
-            "groups": groups,
-        }
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
+        self.dilation = dilation
+        self.groups = groups
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
-        return self.bind(ops.conv_transpose, x, self.weight, self.bias, **self.options)
+        return self.bind(
+            ops.conv_transpose,
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
 
     def extra_repr(self) -> str:
         *_, outputs, channels = self.weight.shape
-        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
         return arguments(
             channels,
-            outputs * self.options["groups"],
+            outputs * self.groups,
             kernel_size=(self.kernel_size, None),
-            **{name: (value, defaults[name]) for name, value in self.options.items()},
+            stride=(self.stride, 1),
+            padding=(self.padding, 0),
+            output_padding=(self.output_padding, 0),
+            dilation=(self.dilation, 1),
+            groups=(self.groups, 1),
             bias=(self.bias is not None, True),
         )
+
+
+def _kernel(kernel_size: PerAxis) -> Sizes:
+    """Return the size of a kernel, one int for each spatial axis; a single int means two axes."""
+    rank = len(kernel_size) if isinstance(kernel_size, (tuple, list)) else 2
+    if rank not in LAYOUTS:
+        raise ValueError(f"ConvTranspose: expected kernel_size of one to three entries, got {kernel_size!r}")
+    return per_axis(kernel_size, rank, "kernel_size", "ConvTranspose")

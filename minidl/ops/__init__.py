@@ -64,6 +64,9 @@ from minidl.ops.pool import avg_pool as avg_pool
 from minidl.ops.pool import global_avg_pool as global_avg_pool
 from minidl.ops.pool import global_max_pool as global_max_pool
 from minidl.ops.pool import max_pool as max_pool
+from minidl.ops.recurrent import gru as gru
+from minidl.ops.recurrent import lstm as lstm
+from minidl.ops.recurrent import rnn as rnn
 from minidl.ops.reduction import max as max
 from minidl.ops.reduction import mean as mean
 from minidl.ops.reduction import min as min
