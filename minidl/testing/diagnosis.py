@@ -306,13 +306,13 @@ KINDS = (
     Kind("overwritten", _overwritten, "contributions overwrite each other where they must be added"),
     Kind("scale forgotten", _unscaled, "the mask is right but its scale is forgotten"),
     Kind("mask forgotten", _unmasked, "the mask is forgotten: entries that must be zero are not"),
+    Kind("flipped", _flipped, "the right entries in the reverse order along an axis"),
+    Kind("shortcut forgotten", _without_shortcut, "the term dy of an identity branch is missing"),
+    Kind("shortcut doubled", _twice_the_shortcut, "dy is added once too often"),
     Kind(
         "axis ignored",
         _along_other_axes,
         "the wrong axis: the pullback combines entries along other axes than the function does",
     ),
-    Kind("flipped", _flipped, "the right entries in the reverse order along an axis"),
-    Kind("shortcut forgotten", _without_shortcut, "the term dy of an identity branch is missing"),
-    Kind("shortcut doubled", _twice_the_shortcut, "dy is added once too often"),
     Kind("factor", _multiplied, "off by a constant factor: every entry is {factor} times the true one"),
 )

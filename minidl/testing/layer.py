@@ -70,7 +70,7 @@ class LayerCheck:
 
     def __call__(self) -> int:
         """Run the check; return how many examples it saw."""
-        from hypothesis import HealthCheck, given, settings
+        from hypothesis import HealthCheck, Phase, given, settings
         from hypothesis import strategies as st
 
         from minidl.testing.strategies import arrays
@@ -82,6 +82,7 @@ class LayerCheck:
             max_examples=self.examples or settings().max_examples,
             deadline=None,
             database=None,
+            phases=(Phase.generate, Phase.shrink),
             print_blob=False,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),

@@ -75,7 +75,9 @@ class TestAFunctionThatIsRight:
 
     def test_the_report_reads_well(self):
         text = str(check_gradients(ops.linear, X, RNG.normal(size=(3, 2))))
-        assert text.startswith("linear: gradients are right (central differences, kinks avoided: 0)\n  x  (4,")
+        assert text.startswith(
+            "linear: gradients are right (central differences, kinks avoided: 0)\n  x  (4,"
+        )
 
 
 class TestSteps:
@@ -308,7 +310,9 @@ def test_a_thousandth_is_found_at_any_point(seed, factor, size):
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
 def test_a_right_layer_raises_no_false_alarm(seed, scale):
     rng = np.random.default_rng(seed)
-    model = Sequential(Linear(4, 5, seed=seed), BatchNorm(5), ReLU(), Dropout(seed=seed), Linear(5, 3, seed=1))
+    model = Sequential(
+        Linear(4, 5, seed=seed), BatchNorm(5), ReLU(), Dropout(seed=seed), Linear(5, 3, seed=1)
+    )
     check_gradients(model, rng.normal(scale=scale, size=(rng.integers(2, 6), 4)), seed=seed)
 
 
