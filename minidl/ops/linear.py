@@ -19,7 +19,7 @@ def product(a: Array, b: Array) -> Array:
 def linear(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Callable[..., Gradients]]:
     """y = x w + b on the last axis of x: (..., in) to (..., out)."""
     _check_linear(x, w, b)
-    rows = x.reshape(-1, w.shape[0])
+    rows = x.reshape(math.prod(x.shape[:-1]), w.shape[0])
     y = widen(rows) @ widen(w)
     if b is not None:
         y += b
@@ -27,7 +27,7 @@ def linear(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Callable[
 
     def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
         # dx = dy w^T, dw = x^T dy, db = sum of dy over the rows
-        drows = dy.reshape(-1, w.shape[1])
+        drows = dy.reshape(len(rows), w.shape[1])
         dx = product(drows, w.T).reshape(x.shape) if input_grad else None
         db = None if b is None else xp.asarray(widen(drows).sum(axis=0), dtype=b.dtype)
         return dx, product(rows.T, drows), db

@@ -79,6 +79,6 @@ def _extreme(x: Array, which: str, axis: Axis, keepdims: bool) -> Result:
         rows = moved.reshape(math.prod(moved.shape[: x.ndim - len(axes)]), count)
         winner = getattr(rows, "arg" + which)(axis=-1)[:, None] == xp.arange(count)
         dx = xp.where(winner, dy.reshape(-1, 1), 0).reshape(moved.shape)
-        return xp.ascontiguousarray(xp.moveaxis(dx, last, axes))
+        return xp.moveaxis(dx, last, axes).copy()
 
     return y, pullback

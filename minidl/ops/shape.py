@@ -16,9 +16,8 @@ def reshape(x: Array, *, shape: tuple[int, ...]) -> Result:
     """y = x in another shape, in C order; one length may be -1."""
     check_array(x, "reshape")
     known = math.prod(n for n in shape if n != -1)
-    if shape.count(-1) > 1 or (
-        math.prod(shape) != x.size if -1 not in shape else not known or x.size % known
-    ):
+    fits = known == x.size if -1 not in shape else known and not x.size % known
+    if not fits or shape.count(-1) > 1 or min(shape, default=0) < -1:
         raise ValueError(
             f"reshape: expected a shape of {x.size} numbers, got {shape} for an array of shape {x.shape}"
         )
@@ -75,7 +74,7 @@ def getitem(x: Array, *, index: Any) -> Result:
     """y = x[index], with all of NumPy's indexing."""
     check_array(x, "getitem")
     parts = index if isinstance(index, tuple) else (index,)
-    repeats = any(isinstance(part, (list, xp.ndarray)) for part in parts)
+    repeats = any(isinstance(part, (list, tuple, xp.ndarray)) for part in parts)
 
     def pullback(dy: Array) -> Array:
         # dx[index] += dy: what was taken twice gets both gradients
@@ -92,6 +91,9 @@ def getitem(x: Array, *, index: Any) -> Result:
 def broadcast_to(x: Array, *, shape: tuple[int, ...]) -> Result:
     """y = x repeated along new axes and along those of length 1."""
     check_array(x, "broadcast_to")
+    ends = zip(reversed(x.shape), reversed(shape), strict=False)
+    if len(shape) < x.ndim or any(n not in (1, m) for n, m in ends):
+        raise ValueError(f"broadcast_to: expected a shape to which {x.shape} broadcasts, got {shape}")
     y = xp.broadcast_to(x, shape)
 
     def pullback(dy: Array) -> Array:
@@ -111,7 +113,8 @@ def concatenate(*arrays: Array, axis: int = 0) -> Many:
     def pullback(dy: Array) -> tuple[Array, ...]:
         # dx_i = the part of dy that x_i filled
         before = (slice(None),) * axis
-        return tuple(dy[(*before, slice(*span))] for span in pairwise(ends))
+        parts = (dy[(*before, slice(*span))] for span in pairwise(ends))
+        return tuple(part.astype(x.dtype, copy=False) for part, x in zip(parts, arrays, strict=True))
 
     return xp.concatenate(arrays, axis=axis), pullback
 
@@ -122,7 +125,7 @@ def stack(*arrays: Array, axis: int = 0) -> Many:
 
     def pullback(dy: Array) -> tuple[Array, ...]:
         # dx_i = dy[..., i, ...]
-        return tuple(xp.moveaxis(dy, axis, 0))
+        return tuple(xp.asarray(dx, x.dtype) for dx, x in zip(xp.moveaxis(dy, axis, 0), arrays, strict=True))
 
     return xp.stack(arrays, axis=axis), pullback
 

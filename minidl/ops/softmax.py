@@ -49,7 +49,8 @@ def log_softmax(x: Array, *, axis: int = -1) -> Result:
     check_float(x, "log_softmax")
     check_axis(axis, x.ndim, "log_softmax")
     y = _shifted(x, axis)
-    y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
+    if y.size:  # of nothing there is no logarithm
+        y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
 
     def pullback(dy: Array) -> Array:
         # dx = dy - softmax(x) sum_j dy_j
