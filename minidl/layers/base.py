@@ -124,14 +124,14 @@ class Layer:
         if not isinstance(x, Tensor):
             return self.forward(x)
         y, pullback = self.vjp(x._data)
-        if not wants_gradient(x, *self.parameters()):
+        if not wants_gradient([x, *self.parameters()]):
             return constant(y)
 
         def backward(dy: Any) -> list[tuple[Tensor, Array]]:
             dx, pairs = pullback(dy, input_grad=x.requires_grad)
             return [*pairs, (x, dx)] if x.requires_grad else [*pairs]
 
-        return record(repr(self), y, [x], backward)
+        return record(type(self).__name__, y, [x], backward)
 
     def children(self) -> Iterator[tuple[str, Any]]:
         """Yield the named parts of this layer: by default its attributes, in the order they were set."""
