@@ -5,7 +5,6 @@ differently stands in this file and nowhere else.
 """
 
 import importlib
-import math
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -66,7 +65,7 @@ else:
 
 DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
 BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a buffer: few launches, or a warm cache
-TILE = math.inf if name == "cupy" else 1 << 21  # bytes of a lowering: a single product, or a warm cache
+TILE = 1 << (28 if name == "cupy" else 21)  # bytes of lowered images at a time: few products, or a warm cache
 
 
 def _module_of(a: object) -> str:

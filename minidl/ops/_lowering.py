@@ -35,14 +35,17 @@ class Window(NamedTuple):
         """How far the kernel reaches, from its first tap to its last."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
-    def mirrored(self) -> "Window | None":
-        """Return how each pixel looks at the windows that saw it, last to first; nothing if it skips any."""
-        pads = tuple(
-            (reach - 1 - a, reach - 1 - b) for reach, (a, b) in zip(self.extent, self.padding, strict=True)
-        )
-        if max(self.stride) > 1 or min(map(min, pads)) < 0:
-            return None
-        return self._replace(size=self.output, padding=pads, output=self.size)
+    def part(self, lines: range) -> "Window":
+        """Return some of the windows along the first axis: an image before which fewer lines are missing."""
+        (before, after), *pads = self.padding
+        shifted = (before - lines.start * self.stride[0], after)
+        return self._replace(padding=(shifted, *pads), output=(len(lines), *self.output[1:]))
+
+    def mirrored(self) -> "Window":
+        """Return how each pixel looks at the windows that saw it, last to first, for strides of 1."""
+        pads = zip(self.extent, self.padding, strict=True)
+        missing = tuple((reach - 1 - before, reach - 1 - after) for reach, (before, after) in pads)
+        return self._replace(size=self.output, padding=missing, output=self.size)
 
 
 def make_window(
@@ -150,18 +153,14 @@ def _seen(window: Window, axis: int, k: int) -> tuple[slice, slice]:
     return slice(first, last), slice(first * step + offset, (last - 1) * step + offset + 1, step)
 
 
-def windows(x: Array, window: Window, groups: int, lines: range) -> Array:
+def windows(x: Array, window: Window, groups: int = 1) -> Array:
     """Return what each window sees as a view, to be read only: ``(groups, N, *output, *kernel, C / groups)``.
 
-    Args:
-        x: ``(N, *size, C)``.
-        window: what looks at it.
-        groups: how many equal runs of channels there are, each seen by itself.
-        lines: which windows along the first axis.
+    Each group of channels is seen by itself.
     """
-    image, channels = _padded(x, window, lines), x.shape[-1] // groups
+    image, channels = _padded(x, window), x.shape[-1] // groups
     batch, *spatial, each = image.strides
-    shape = (groups, len(image), len(lines), *window.output[1:], *window.kernel, channels)
+    shape = (groups, len(image), *window.output, *window.kernel, channels)
     steps = map(operator.mul, spatial, window.stride)
     within = map(operator.mul, spatial, window.dilation)
     view: Array = xp.lib.stride_tricks.as_strided(
@@ -170,20 +169,49 @@ def windows(x: Array, window: Window, groups: int, lines: range) -> Array:
     return view
 
 
-def _padded(x: Array, window: Window, lines: range) -> Array:
-    """Return the part of the images that these lines of windows see, with its padding."""
-    start, stop = (n * window.stride[0] - window.padding[0][0] for n in (lines[0], lines[-1]))
-    stop += window.extent[0]
-    top, bottom = max(0, start), min(stop, window.size[0])
-    if top == start and bottom == stop and not any(map(any, window.padding[1:])):
-        return x[:, top:bottom]
-    pads = tuple(zip(window.size[1:], window.padding[1:], strict=True))
-    widths = (before + n + after for n, (before, after) in pads)
-    image = xp.zeros((len(x), stop - start, *widths, x.shape[-1]), dtype=x.dtype)
-    if top < bottom:
-        inner = (slice(before, before + n) for n, (before, _) in pads)
-        image[(slice(None), slice(top - start, bottom - start), *inner)] = x[:, top:bottom]
+def _padded(x: Array, window: Window) -> Array:
+    """Return the part of the images that the windows see: a view, or with padding a copy."""
+    begins = [-before for before, _ in window.padding]
+    spans = [
+        (m - 1) * s + reach for m, s, reach in zip(window.output, window.stride, window.extent, strict=True)
+    ]
+    inner, outer = [slice(None)], [slice(None)]
+    for n, begin, span in zip(window.size, begins, spans, strict=True):
+        first = max(0, begin)
+        last = max(first, min(begin + span, n))
+        inner.append(slice(first, last))
+        outer.append(slice(first - begin, last - begin))
+    seen = x[tuple(inner)]
+    if seen.shape[1:-1] == tuple(spans):
+        return seen
+    image = xp.zeros((len(x), *spans, x.shape[-1]), dtype=x.dtype)
+    image[tuple(outer)] = seen
     return image
+
+
+class Tile(NamedTuple):
+    """A run of images, or of lines of windows of a single image."""
+
+    images: slice
+    windows: slice  # counted over all images
+    window: Window  # of these lines
+
+
+def tiles(images: int, window: Window, row_bytes: int, outputs: int) -> list[Tile]:
+    """Cut a batch into tiles whose rows fit into the cache, the first one being the largest.
+
+    But a tile has no fewer rows than there are columns in the products that it enters: each of them reads all
+    weights.
+    """
+    all_lines, per_line = window.output[0], math.prod(window.output[1:])
+    fitting = int(min(images * all_lines, max(outputs, TILE / max(1, row_bytes)) / per_line))
+    step, lines = max(1, fitting // all_lines), max(1, min(fitting, all_lines))
+    plan = []
+    for i, j in itertools.product(range(0, images, step), range(0, all_lines, lines)):
+        run, part = slice(i, min(i + step, images)), range(j, min(j + lines, all_lines))
+        first = (i * all_lines + j) * per_line
+        plan.append(Tile(run, slice(first, first + (run.stop - i) * len(part) * per_line), window.part(part)))
+    return plan
 
 
 def lowered(x: Array, window: Window, groups: int, outputs: int) -> Iterator[tuple[slice, Array]]:
@@ -194,45 +222,33 @@ def lowered(x: Array, window: Window, groups: int, outputs: int) -> Iterator[tup
     """
     channels = x.shape[-1] // groups
     columns = math.prod(window.kernel) * channels
-    per_line, all_lines = math.prod(window.output[1:]), window.output[0]
-    images, lines = tile_size(len(x), window, groups * columns * x.itemsize, outputs)
-    copied = columns > channels  # a kernel of one pixel sees the image as it is
-    space = _workspace(groups, images * lines * per_line * copied, columns, channels, x.dtype)
-    for i, j in itertools.product(range(0, len(x), images), range(0, all_lines, lines)):
-        view = windows(x[i : i + images], window, groups, range(j, min(j + lines, all_lines)))
-        count = math.prod(view.shape[1 : 2 + len(window.size)])
-        rows = space[:, :count] if copied else view.reshape(groups, count, columns)
-        if copied:
-            rows.reshape(view.shape)[...] = view
-        start = (i * all_lines + j) * per_line
-        yield slice(start, start + count), rows
+    space = None
+    for tile in tiles(len(x), window, groups * columns * x.itemsize, outputs):
+        view = windows(x[tile.images], tile.window, groups)
+        shape = (groups, tile.windows.stop - tile.windows.start, columns)
+        if columns == channels:  # a kernel of one pixel sees the image as it is
+            yield tile.windows, view.reshape(shape)
+            continue
+        space = _workspace(shape, channels, x.dtype) if space is None else space
+        rows = space[:, : shape[1]]
+        rows.reshape(view.shape)[...] = view
+        yield tile.windows, rows
 
 
-def _workspace(groups: int, count: int, columns: int, channels: int, dtype: Any) -> Array:
-    """Return memory for rows, ordered so that what is copied in one piece is long.
+def _workspace(shape: Sizes, channels: int, dtype: Any) -> Array:
+    """Return memory for rows, in such an order that what is copied in one piece is long.
 
     That is a run of channels, or with few of them a run of windows; a product takes either.
     """
     if channels > 4:
-        return xp.empty((groups, count, columns), dtype=dtype)
+        return xp.empty(shape, dtype=dtype)
+    groups, count, columns = shape
     return xp.empty((groups, columns, count), dtype=dtype).swapaxes(1, 2)
-
-
-def tile_size(images: int, window: Window, row_bytes: int, outputs: int) -> tuple[int, int]:
-    """Return how many images make a tile, and of how many lines of windows: all, or a part of one image.
-
-    A tile fits into the cache, but has no fewer rows than there are columns in the products that it enters:
-    each of them reads all weights.
-    """
-    lines = window.output[0]
-    rows = max(outputs, TILE / max(1, row_bytes))
-    fitting = int(min(images * lines, rows / math.prod(window.output[1:])))
-    return (fitting // lines, lines) if fitting >= lines else (1, max(1, fitting))
 
 
 def im2row(x: Array, window: Window) -> Array:
     """Copy every window into a row: ``(N, *size, C)`` to ``(N, *output, K, C)``, K entries of the kernel."""
-    rows: Array = windows(x, window, 1, range(window.output[0]))[0].copy()
+    rows: Array = windows(x, window)[0].copy()
     return rows.reshape(len(x), *window.output, math.prod(window.kernel), x.shape[-1])
 
 

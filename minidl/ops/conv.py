@@ -15,7 +15,7 @@ from minidl.ops._lowering import (
     lowered,
     make_window,
     scatter,
-    tile_size,
+    tiles,
 )
 from minidl.ops._precision import check_operands, widen
 from minidl.ops.norm import _column_sums as column_sums
@@ -79,18 +79,23 @@ def conv(
 ) -> tuple[Array, Callable[..., Gradients]]:
     """y = im2row(x) w + b: (N, *spatial, C) to (N, *out, O) with weights (*kernel, C / groups, O)."""
     window = _check_conv(x, w, b, stride, padding, dilation, groups)
-    y = _correlate(widen(x), _by_group(widen(w).reshape(-1, w.shape[-1]), groups), window, b)
+    y = _correlate(widen(x), _by_group(_as_rows(widen(w)), groups), window, b)
 
     def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
         # dx = row2im(dy w^T), dw = im2row(x)^T dy, db = sum of dy over all but the channels
         dy = widen(dy)
         dx = _input_gradient(dy, widen(w), window, groups).astype(x.dtype, copy=False) if input_grad else None
-        drows = dy.reshape(math.prod(dy.shape[:-1]), dy.shape[-1])
+        drows = _as_rows(dy)
         dw = _weight_gradient(widen(x), _by_group(drows, groups), window)
         db = None if b is None else xp.asarray(column_sums(drows), dtype=b.dtype)
         return dx, dw.astype(w.dtype, copy=False).reshape(w.shape), db
 
     return y.astype(x.dtype, copy=False), pullback
+
+
+def _as_rows(a: Array) -> Array:
+    """Join all axes but the channels: (..., C) to (M, C)."""
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
 def _by_group(matrix: Array, groups: int) -> Array:
@@ -123,16 +128,15 @@ def _input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Array:
     """dx = row2im(dy w^T)."""
     entries, channels, outputs = math.prod(window.kernel), w.shape[-2], w.shape[-1] // groups
     kernel = xp.ascontiguousarray(w.reshape(entries, channels, groups, outputs).transpose(2, 0, 3, 1))
-    mirrored = window.mirrored()
-    if mirrored and _pays_to_gather(window, channels, outputs):
-        return _correlate(dy, kernel[:, ::-1].reshape(groups, entries * outputs, channels), mirrored)
+    if max(window.stride) == 1 and _pays_to_gather(window, channels, outputs):
+        mirrored = kernel[:, ::-1].reshape(groups, entries * outputs, channels)
+        return _correlate(dy, mirrored, window.mirrored())
     dx = xp.zeros((len(dy), *window.size, groups * channels), dtype=dy.dtype)
-    images, _ = tile_size(len(dy), window, entries * channels * groups * dy.itemsize, channels)
-    for i in range(0, len(dy), images):
-        part = dy[i : i + images]
-        rows = _by_group(part.reshape(math.prod(part.shape[:-1]), part.shape[-1]), groups)
-        drows = (rows[:, None] @ kernel).transpose(1, 2, 0, 3)  # (K, M, G, C / G)
-        scatter(drows.reshape(entries, *part.shape[:-1], dx.shape[-1]), dx[i : i + images], window)
+    rows = _by_group(_as_rows(dy), groups)[:, None]
+    for tile in tiles(len(dy), window, entries * channels * groups * dy.itemsize, channels):
+        drows = (rows[:, :, tile.windows] @ kernel).transpose(1, 2, 0, 3)  # (K, M, G, C / G)
+        part = dx[tile.images]
+        scatter(drows.reshape(entries, len(part), *tile.window.output, dx.shape[-1]), part, tile.window)
     return dx
 
 
