@@ -47,10 +47,12 @@ from minidl.layers import InstanceNorm as InstanceNorm
 from minidl.layers import Layer as Layer
 from minidl.layers import LayerNorm as LayerNorm
 from minidl.layers import LeakyReLU as LeakyReLU
+from minidl.layers import LearnedPositions as LearnedPositions
 from minidl.layers import Linear as Linear
 from minidl.layers import LogSoftmax as LogSoftmax
 from minidl.layers import MaxPool as MaxPool
 from minidl.layers import Mish as Mish
+from minidl.layers import MultiHeadAttention as MultiHeadAttention
 from minidl.layers import Pad as Pad
 from minidl.layers import Parallel as Parallel
 from minidl.layers import Parameter as Parameter
@@ -60,9 +62,11 @@ from minidl.layers import ReLU6 as ReLU6
 from minidl.layers import Reshape as Reshape
 from minidl.layers import Residual as Residual
 from minidl.layers import RMSNorm as RMSNorm
+from minidl.layers import RotaryPositions as RotaryPositions
 from minidl.layers import Sequential as Sequential
 from minidl.layers import Sigmoid as Sigmoid
 from minidl.layers import SiLU as SiLU
+from minidl.layers import SinusoidalPositions as SinusoidalPositions
 from minidl.layers import Softmax as Softmax
 from minidl.layers import Softmin as Softmin
 from minidl.layers import Softplus as Softplus

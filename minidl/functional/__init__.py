@@ -4,6 +4,8 @@ from minidl.functional.activation import relu as relu
 from minidl.functional.activation import sigmoid as sigmoid
 from minidl.functional.activation import tanh as tanh
 from minidl.functional.adaptive_pool import adaptive_avg_pool as adaptive_avg_pool
+from minidl.functional.attention import multi_head_attention as multi_head_attention
+from minidl.functional.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from minidl.functional.binary_loss import binary_cross_entropy as binary_cross_entropy
 from minidl.functional.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.functional.binary_loss import focal_loss as focal_loss
@@ -64,6 +66,9 @@ from minidl.functional.pool import avg_pool as avg_pool
 from minidl.functional.pool import global_avg_pool as global_avg_pool
 from minidl.functional.pool import global_max_pool as global_max_pool
 from minidl.functional.pool import max_pool as max_pool
+from minidl.functional.positions import learned_positions as learned_positions
+from minidl.functional.positions import rotary_positions as rotary_positions
+from minidl.functional.positions import sinusoidal_positions as sinusoidal_positions
 from minidl.functional.recurrent import gru as gru
 from minidl.functional.recurrent import lstm as lstm
 from minidl.functional.recurrent import rnn as rnn

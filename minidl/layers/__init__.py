@@ -7,6 +7,7 @@ from minidl.layers.activation import Sigmoid as Sigmoid
 from minidl.layers.activation import Softmax as Softmax
 from minidl.layers.activation import Softmin as Softmin
 from minidl.layers.activation import Tanh as Tanh
+from minidl.layers.attention import MultiHeadAttention as MultiHeadAttention
 from minidl.layers.base import Layer as Layer
 from minidl.layers.containers import Parallel as Parallel
 from minidl.layers.containers import Residual as Residual
@@ -41,6 +42,9 @@ from minidl.layers.pool import AvgPool as AvgPool
 from minidl.layers.pool import GlobalAvgPool as GlobalAvgPool
 from minidl.layers.pool import GlobalMaxPool as GlobalMaxPool
 from minidl.layers.pool import MaxPool as MaxPool
+from minidl.layers.positions import LearnedPositions as LearnedPositions
+from minidl.layers.positions import RotaryPositions as RotaryPositions
+from minidl.layers.positions import SinusoidalPositions as SinusoidalPositions
 from minidl.layers.recurrent import GRU as GRU
 from minidl.layers.recurrent import LSTM as LSTM
 from minidl.layers.recurrent import RNN as RNN

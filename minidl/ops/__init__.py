@@ -4,6 +4,7 @@ from minidl.ops.activation import relu as relu
 from minidl.ops.activation import sigmoid as sigmoid
 from minidl.ops.activation import tanh as tanh
 from minidl.ops.adaptive_pool import adaptive_avg_pool as adaptive_avg_pool
+from minidl.ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from minidl.ops.binary_loss import binary_cross_entropy as binary_cross_entropy
 from minidl.ops.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.ops.binary_loss import focal_loss as focal_loss
@@ -43,6 +44,7 @@ from minidl.ops.margin_loss import cosine_embedding_loss as cosine_embedding_los
 from minidl.ops.margin_loss import hinge_loss as hinge_loss
 from minidl.ops.margin_loss import multi_margin_loss as multi_margin_loss
 from minidl.ops.margin_loss import triplet_margin_loss as triplet_margin_loss
+from minidl.ops.multi_head import multi_head_attention as multi_head_attention
 from minidl.ops.norm import batch_norm as batch_norm
 from minidl.ops.norm import batch_norm_inference as batch_norm_inference
 from minidl.ops.norm import group_norm as group_norm
@@ -64,6 +66,9 @@ from minidl.ops.pool import avg_pool as avg_pool
 from minidl.ops.pool import global_avg_pool as global_avg_pool
 from minidl.ops.pool import global_max_pool as global_max_pool
 from minidl.ops.pool import max_pool as max_pool
+from minidl.ops.positions import learned_positions as learned_positions
+from minidl.ops.positions import rotary_positions as rotary_positions
+from minidl.ops.positions import sinusoidal_positions as sinusoidal_positions
 from minidl.ops.recurrent import gru as gru
 from minidl.ops.recurrent import lstm as lstm
 from minidl.ops.recurrent import rnn as rnn
