@@ -103,13 +103,21 @@ def _by_group(matrix: Array, groups: int) -> Array:
     return matrix.reshape(matrix.shape[0], groups, matrix.shape[1] // groups).swapaxes(0, 1)
 
 
+def _multiply(a: Array, b: Array, out: Array) -> None:
+    """Write a b for each group; of a single one as plain matrices, which CuPy need not copy if transposed."""
+    if len(a) == 1:
+        xp.matmul(a[0], b[0], out=out[0])
+    else:
+        xp.matmul(a, b, out=out)
+
+
 def _correlate(x: Array, kernel: Array, window: Window, b: Array | None = None) -> Array:
     """y = im2row(x) kernel + b with a kernel (G, K C / G, O / G)."""
     groups, _, outputs = kernel.shape
     y = xp.empty((len(x) * math.prod(window.output), groups * outputs), dtype=x.dtype)
     of_group = _by_group(y, groups)
     for seen, rows in lowered(x, window, groups, outputs):
-        xp.matmul(rows, kernel, out=of_group[:, seen])
+        _multiply(rows, kernel, of_group[:, seen])
         if b is not None:
             y[seen] += b
     return y.reshape(len(x), *window.output, groups * outputs)
@@ -119,8 +127,10 @@ def _weight_gradient(x: Array, drows: Array, window: Window) -> Array:
     """dw = im2row(x)^T dy with dy (G, M, O / G)."""
     groups, _, outputs = drows.shape
     dw = xp.zeros((groups, math.prod(window.kernel) * (x.shape[-1] // groups), outputs), dtype=x.dtype)
+    of_tile = xp.empty_like(dw)
     for seen, rows in lowered(x, window, groups, outputs):
-        dw += rows.swapaxes(1, 2) @ drows[:, seen]
+        _multiply(rows.swapaxes(1, 2), drows[:, seen], of_tile)
+        dw += of_tile
     return dw.swapaxes(0, 1)
 
 
