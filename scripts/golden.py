@@ -1,6 +1,6 @@
 """Write the golden file: results of PyTorch for a few settings of every layer, loss and optimizer.
 
-The tests read it where PyTorch is not installed. Run this again after a row of tests/conformance/table.py
+The tests read it where PyTorch is not installed. Run this again after a row of a table in tests/conformance
 was added or changed.
 """
 

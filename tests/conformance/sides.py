@@ -6,16 +6,9 @@ import numpy as np
 
 import minidl
 from minidl.backend import asarray, to_numpy
-from tests.conformance.table import (
-    THEIR_OPTIMIZERS,
-    TO_ARRAYS,
-    Arrays,
-    Row,
-    Settings,
-    exact,
-    normal,
-    our_optimizer,
-)
+from tests.conformance.loss_rows import TO_ARRAYS
+from tests.conformance.optimizer_rows import THEIR_OPTIMIZERS, our_optimizer
+from tests.conformance.rows import Arrays, Row, Settings, exact, normal
 
 STEPS = 20
 
@@ -27,7 +20,7 @@ class Case(NamedTuple):
     training: bool
     inputs: list[np.ndarray]
     state: Arrays
-    dy: np.ndarray
+    dy: list[np.ndarray]  # one for each output
 
 
 def make_case(row: Row, settings: Settings, shape: tuple[int, ...], seed: int, training: bool = True) -> Case:
@@ -38,8 +31,25 @@ def make_case(row: Row, settings: Settings, shape: tuple[int, ...], seed: int, t
     if isinstance(ours, minidl.Layer):
         ours.train(training)
         state = {name: drawn_like(rng, name, to_numpy(a)) for name, a in ours.state().items()}
-    y = ours.forward(*map(asarray, inputs))
-    return Case(settings, training, inputs, state, normal(rng, y.shape))
+    y = (
+        ours.forward(together(inputs))
+        if isinstance(ours, minidl.Layer)
+        else ours.forward(*map(asarray, inputs))
+    )
+    parts = y if isinstance(y, tuple) else (y,)
+    return Case(settings, training, inputs, state, [normal(rng, part.shape) for part in parts])
+
+
+def together(arrays: list[np.ndarray]) -> Any:
+    """What a layer takes and returns: an array, or a tuple of several."""
+    parts = tuple(asarray(a) for a in arrays)
+    return parts if len(parts) > 1 else parts[0]
+
+
+def apart(name: str, values: Any) -> dict[str, Any]:
+    """One or several arrays by name: ``dx``, ``dx1``, ``dx2``; an integer input has no gradient."""
+    values = values if isinstance(values, tuple) else (values,)
+    return {f"{name}{i or ''}": value for i, value in enumerate(values) if value is not None}
 
 
 def drawn_like(rng: np.random.Generator, name: str, a: np.ndarray) -> np.ndarray:
@@ -60,11 +70,9 @@ def first(row: Row, a: np.ndarray) -> np.ndarray:
 def our_layer(row: Row, case: Case) -> Arrays:
     layer = row.ours(**case.settings).train(case.training)
     layer.load_state({name: asarray(a) for name, a in case.state.items()})
-    y = layer.forward(*map(asarray, case.inputs))
-    dx = layer.backward(asarray(case.dy))
-    results = {"y": first(row, to_numpy(y))}
-    if dx is not None:
-        results["dx"] = first(row, to_numpy(dx))
+    y = layer.forward(together(case.inputs))
+    dx = layer.backward(together(case.dy))
+    results = {name: first(row, to_numpy(a)) for name, a in (apart("y", y) | apart("dx", dx)).items()}
     gradients = {name: to_numpy(p.grad) for name, p in layer.named_parameters()}
     buffers = {name: to_numpy(b.data) for name, b in layer.buffers()}
     return results | {f"d {name}": a for name, a in row.door(gradients).items()} | row.door(buffers)
@@ -72,18 +80,25 @@ def our_layer(row: Row, case: Case) -> Arrays:
 
 def their_layer(torch: Any, row: Row, case: Case) -> Arrays:
     layer = loaded(torch, row, case)
-    x = torch.tensor(np.ascontiguousarray(first(row, case.inputs[0])))
-    y = layer(x.requires_grad_() if x.is_floating_point() else x)
-    y.backward(torch.tensor(np.ascontiguousarray(first(row, case.dy))))
-    results = {"y": y.detach().numpy()} | ({} if x.grad is None else {"dx": x.grad.numpy()})
-    results |= {f"d {name}": p.grad.numpy() for name, p in layer.named_parameters()}
-    return results | {name: b.numpy() for name, b in layer.named_buffers()}
+    inputs = [tensor(torch, first(row, a)) for a in case.inputs]
+    for x in inputs:
+        x.requires_grad_(x.is_floating_point())
+    y = row.call(layer, case.settings, *inputs)
+    ys = y if isinstance(y, tuple) else (y,)
+    torch.autograd.backward(ys, [tensor(torch, first(row, a)) for a in case.dy])
+    results = apart("y", tuple(part.detach() for part in ys)) | apart("dx", tuple(x.grad for x in inputs))
+    results |= {f"d {name}": p.grad for name, p in layer.named_parameters()}
+    return {name: a.numpy() for name, a in (results | dict(layer.named_buffers())).items()}
+
+
+def tensor(torch: Any, a: np.ndarray) -> Any:
+    return torch.tensor(np.ascontiguousarray(a))
 
 
 def loaded(torch: Any, row: Row, case: Case) -> Any:
     """Their layer in double precision with our state; what we do not have keeps its value."""
     layer = row.theirs(torch.nn, case.inputs[0].ndim - 2, **case.settings).double().train(case.training)
-    state = {name: torch.tensor(np.ascontiguousarray(a)) for name, a in row.door(case.state).items()}
+    state = {name: tensor(torch, a) for name, a in row.door(case.state).items()}
     missing, unexpected = layer.load_state_dict(state, strict=False)
     assert not unexpected
     assert set(missing) <= {"num_batches_tracked"}
@@ -93,17 +108,18 @@ def loaded(torch: Any, row: Row, case: Case) -> Any:
 def our_loss(row: Row, case: Case) -> Arrays:
     loss = row.ours(**case.settings)
     value = loss.forward(*map(asarray, case.inputs))
-    gradients = loss.backward(asarray(case.dy))
-    gradients = (gradients,) if row.predictions == 1 else gradients
-    return {"loss": to_numpy(value)} | {f"d{i}": first(row, to_numpy(g)) for i, g in enumerate(gradients)}
+    gradients = loss.backward(asarray(case.dy[0]))
+    parts = {name: first(row, to_numpy(g)) for name, g in apart("dx", gradients).items()}
+    return {"loss": to_numpy(value)} | parts
 
 
 def their_loss(torch: Any, row: Row, case: Case) -> Arrays:
-    inputs = [torch.tensor(np.ascontiguousarray(a)) for a in their_targets(row, case)]
+    inputs = [tensor(torch, a) for a in their_targets(row, case)]
     predictions = [x.requires_grad_() for x in inputs[: row.predictions]]
     value = their_criterion(torch, row, case)(*inputs)
-    value.backward(torch.tensor(case.dy))
-    return {"loss": value.detach().numpy()} | {f"d{i}": p.grad.numpy() for i, p in enumerate(predictions)}
+    value.backward(torch.tensor(case.dy[0]))
+    parts = {name: g.numpy() for name, g in apart("dx", tuple(p.grad for p in predictions)).items()}
+    return {"loss": value.detach().numpy()} | parts
 
 
 def their_targets(row: Row, case: Case) -> list[np.ndarray]:
@@ -122,13 +138,14 @@ def their_criterion(torch: Any, row: Row, case: Case) -> Any:
 
 
 def our_training(row: Row, case: Case, optimizer: str, options: Settings) -> Arrays:
-    """The state of a layer that learns, by squared error, to give ``case.dy``."""
+    """The state of a layer that learns, by squared error, to map its first input to the first ``case.dy``."""
     layer = row.ours(**case.settings).train(case.training)
     layer.load_state({name: asarray(a) for name, a in case.state.items()})
+    x, target = asarray(case.inputs[0]), asarray(case.dy[0])
     criterion = minidl.MeanSquaredError()
     steps = our_optimizer(optimizer)(layer.parameters(), **options)
     for _ in range(STEPS):
-        criterion.forward(layer.forward(*map(asarray, case.inputs)), asarray(case.dy))
+        criterion.forward(layer.forward(x), target)
         layer.backward(criterion.backward(), input_grad=False)
         steps.step()
         steps.zero_grad()
@@ -137,8 +154,12 @@ def our_training(row: Row, case: Case, optimizer: str, options: Settings) -> Arr
 
 def their_training(torch: Any, row: Row, case: Case, optimizer: str, options: Settings) -> Arrays:
     layer = loaded(torch, row, case)
-    x, target = (torch.tensor(np.ascontiguousarray(first(row, a))) for a in (case.inputs[0], case.dy))
-    follow(torch, optimizer, options, list(layer.parameters()), lambda: torch.nn.MSELoss()(layer(x), target))
+    x, target = (tensor(torch, first(row, a)) for a in (case.inputs[0], case.dy[0]))
+
+    def loss() -> Any:
+        return torch.nn.MSELoss()(row.call(layer, case.settings, x), target)
+
+    follow(torch, optimizer, options, list(layer.parameters()), loss)
     return {name: a.numpy() for name, a in layer.state_dict().items()}
 
 
@@ -150,7 +171,7 @@ def our_descent(row: Row, case: Case, optimizer: str, options: Settings) -> Arra
     steps = our_optimizer(optimizer)(predictions, **options)
     for _ in range(STEPS):
         loss.forward(*(p.data for p in predictions), *targets)
-        gradients = loss.backward(asarray(case.dy))
+        gradients = loss.backward(asarray(case.dy[0]))
         for p, g in zip(predictions, (gradients,) if row.predictions == 1 else gradients, strict=True):
             p.grad = g
         steps.step()
@@ -158,9 +179,9 @@ def our_descent(row: Row, case: Case, optimizer: str, options: Settings) -> Arra
 
 
 def their_descent(torch: Any, row: Row, case: Case, optimizer: str, options: Settings) -> Arrays:
-    inputs = [torch.tensor(np.ascontiguousarray(a)) for a in their_targets(row, case)]
+    inputs = [tensor(torch, a) for a in their_targets(row, case)]
     predictions = [x.requires_grad_() for x in inputs[: row.predictions]]
-    criterion, dy = their_criterion(torch, row, case), torch.tensor(case.dy)
+    criterion, dy = their_criterion(torch, row, case), torch.tensor(case.dy[0])
     follow(torch, optimizer, options, predictions, lambda: (criterion(*inputs) * dy).sum())
     return {f"p{i}": p.detach().numpy() for i, p in enumerate(predictions)}
 

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from minidl.backend import to_numpy
 from tests.conformance import sides
-from tests.conformance.table import LAYERS, LOSSES, OPTIMIZERS, Arrays, Row, Settings
+from tests.conformance.layer_rows import LAYERS
+from tests.conformance.loss_rows import LOSSES
+from tests.conformance.optimizer_rows import OPTIMIZERS
+from tests.conformance.rows import Arrays, Row, Settings
 
 PATH = Path(__file__).parent / "golden" / "torch.npz"
 DTYPES = {"f": "float16", "i": "int16"}  # of what goes in
@@ -85,11 +88,12 @@ def write(records: list[Record], path: Path = PATH) -> None:
     index, inputs, results = [], [], []
     for name, optimizer, options, case, found in records:
         state = {key: a for key, a in case.state.items() if a.dtype.kind == "f"}
-        values = [*case.inputs, *state.values(), case.dy]
+        values = [*case.inputs, *state.values(), *case.dy]
         entry = {
             "row": [name, optimizer, options, case.settings, case.training],
             "inputs": [[a.dtype.kind, a.shape] for a in values],
             "state": list(state),
+            "outputs": len(case.dy),
             "results": [[key, a.shape] for key, a in found.items()],
         }
         index.append(entry)
@@ -121,9 +125,10 @@ def read(path: Path = PATH) -> list[Record]:
             found[key], end = results[end : end + size].reshape(shape), end + size
         config = tupled(config)
         state = initial_state(name, config)
-        count = len(values) - len(entry["state"]) - 1
-        state |= dict(zip(entry["state"], values[count:-1], strict=True))
-        case = sides.Case(config, training, values[:count], state, values[-1])
+        last = len(values) - entry["outputs"]
+        count = last - len(entry["state"])
+        state |= dict(zip(entry["state"], values[count:last], strict=True))
+        case = sides.Case(config, training, values[:count], state, values[last:])
         records.append(Record(name, optimizer, tupled(options), case, found))
     return records
 

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from tests.conformance import sides
+from tests.conformance.layer_rows import LAYERS
+from tests.conformance.loss_rows import LOSSES
+from tests.conformance.optimizer_rows import OPTIMIZERS
 from tests.conformance.stored import PATH, TOLERANCE, ours, read, theirs
-from tests.conformance.table import LAYERS, LOSSES, OPTIMIZERS
 
 RECORDS = read()
 

@@ -10,15 +10,10 @@ from hypothesis import strategies as st
 
 from minidl import layers, losses, optim
 from tests.conformance import sides
-from tests.conformance.table import (
-    LAYERS,
-    LAYERS_WITHOUT,
-    LOSSES,
-    LOSSES_WITHOUT,
-    OPTIMIZERS,
-    OPTIMIZERS_WITHOUT,
-    Row,
-)
+from tests.conformance.layer_rows import LAYERS, LAYERS_WITHOUT
+from tests.conformance.loss_rows import LOSSES, LOSSES_WITHOUT
+from tests.conformance.optimizer_rows import OPTIMIZERS, OPTIMIZERS_WITHOUT
+from tests.conformance.rows import Row
 
 seeds = st.integers(0, 2**16)
 optimizers = st.sampled_from(sorted(OPTIMIZERS)).flatmap(
