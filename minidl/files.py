@@ -1,14 +1,15 @@
 """Weights in files: safetensors with a manifest of checksums, written all or nothing and checked before use.
 
 A file is an 8-byte length, a JSON header that names the tensors, and their bytes. Our manifest lies in the
-header's ``__metadata__``; files of other programs have none and load without checksums.
+header's ``__metadata__``, sealed together with the names, dtypes and shapes; files of other programs have
+none and load without checksums.
 """
 
 import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -26,6 +27,8 @@ HostArray: TypeAlias = "npt.NDArray[Any]"
 
 FORMAT = 1
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+MAX_AXES = 64  # the limit of NumPy
+MANIFEST = {"format", "minidl", "numpy", "sha256", "extra", "seal"}
 DTYPES = {
     "BOOL": np.dtype("?"),
     "U8": np.dtype("u1"),
@@ -41,6 +44,7 @@ DTYPES = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
 }
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 
 
 def save_weights(model: "Layer", path: PathLike) -> None:
@@ -91,32 +95,57 @@ def write_tensors(path: PathLike, tensors: Mapping[str, Any], extra: Mapping[str
         "minidl": _version(),
         "numpy": np.__version__,
         "sha256": {name: _sha256(array) for name, array in arrays.items()},
-        "extra": dict(extra or {}),
+        "extra": json.loads(json.dumps(extra or {})),
     }
+    layout = {name: [DTYPE_NAMES[array.dtype], array.shape] for name, array in arrays.items()}
+    manifest["seal"] = _seal(manifest, layout)
     content = save(arrays, metadata={"minidl": json.dumps(manifest)})
     with replacing(path) as file:
         file.write(content)
 
 
-def read_tensors(path: PathLike) -> tuple[dict[str, HostArray], dict[str, Any]]:
+def read_tensors(path: PathLike, foreign: bool = True) -> tuple[dict[str, HostArray], dict[str, Any]]:
     """Return the arrays of a safetensors file and the extra part of its manifest (empty in foreign files).
+
+    Args:
+        path: the file.
+        foreign: take files without our manifest too, whose content nothing vouches for.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged: truncated, altered, or something else altogether.
     """
-    if os.path.isdir(path):
-        raise ValueError(f"{path}: expected a safetensors file, got a folder")
+    with _intact(path) as file:
+        entries, manifest = _read_header(file, foreign)
+        checksums = manifest.get("sha256")
+        tensors = {entry.name: _read_tensor(file, entry, checksums) for entry in entries}
+    return tensors, manifest.get("extra", {})
+
+
+def read_extra(path: PathLike) -> dict[str, Any]:
+    """Return the extra part of the manifest of a file of ours, without reading its tensors.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not ours, its header is damaged, or its length is not what that says.
+    """
+    with _intact(path) as file:
+        extra: dict[str, Any] = _read_header(file, foreign=False)[1]["extra"]
+    return extra
+
+
+@contextmanager
+def _intact(path: PathLike) -> Iterator[IO[bytes]]:
+    """Open a file to read; where it proves to be damaged, the error says which file it is."""
+    if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe would wait for its other end
+        kind = "folder" if os.path.isdir(path) else "device or a pipe"
+        raise ValueError(f"{path}: expected a safetensors file, got a {kind}")
     with open(path, "rb") as file:
         try:
-            header, size = _read_header(file)
-            manifest = _manifest(header.pop("__metadata__", {}), header.keys())
-            entries = _entries(header, size)
-            checksums = manifest.get("sha256")
-            tensors = {entry.name: _read_tensor(file, entry, checksums) for entry in entries}
-        except ValueError as error:
-            raise ValueError(f"{path}: expected an intact safetensors file, but {error}") from error
-    return tensors, manifest.get("extra", {})
+            yield file
+        except (ValueError, RecursionError) as error:
+            reason = "its header is nested too deeply" if isinstance(error, RecursionError) else error
+            raise ValueError(f"{path}: expected an intact safetensors file, but {reason}") from error
 
 
 @contextmanager
@@ -180,19 +209,21 @@ class _Entry(NamedTuple):
     shape: tuple[int, ...]
 
 
-def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
-    """Return the header, and the number of bytes that follow it."""
+def _read_header(file: IO[bytes], foreign: bool) -> tuple[list[_Entry], dict[str, Any]]:
+    """Return the entries in the order of their data, and the manifest (empty in foreign files)."""
     total = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if total < 8 or length > min(total - 8, MAX_HEADER):
         raise ValueError(f"its {total} bytes are truncated or of another format")
-    try:
-        header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
-    except RecursionError as error:
-        raise ValueError("its header is nested too deeply") from error
+    header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")
-    return header, total - 8 - length
+    metadata = header.pop("__metadata__", {})
+    entries = _entries(header, total - 8 - length)
+    manifest = _manifest(metadata, {entry.name: [entry.dtype, entry.shape] for entry in entries})
+    if not manifest and not foreign:
+        raise ValueError("it has no manifest: it was written by another program")
+    return entries, manifest
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -202,20 +233,36 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
-def _manifest(metadata: Any, names: Set[str]) -> dict[str, Any]:
+def _manifest(metadata: Any, layout: dict[str, Any]) -> dict[str, Any]:
     """Return the manifest that `write_tensors` left, or an empty one for a foreign file."""
-    text = metadata.get("minidl", "{}") if isinstance(metadata, dict) else None
-    manifest = json.loads(text) if isinstance(text, str) else None
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("its metadata is unreadable")
+    if "minidl" not in metadata:
+        if any('"seal"' in text for text in metadata.values()):
+            raise ValueError("its manifest has lost its name")
+        return {}
+    manifest = json.loads(metadata["minidl"], object_pairs_hook=_without_duplicates)
     if not isinstance(manifest, dict):
         raise ValueError("its metadata is unreadable")
     if manifest.get("format", FORMAT) != FORMAT:
         raise ValueError(
             f"it has format {manifest['format']}, and this minidl reads format {FORMAT}; upgrade minidl"
         )
-    sums = manifest.get("sha256", {})
-    if manifest and (not isinstance(sums, dict) or sums.keys() != names):
+    if wrong := manifest.keys() ^ MANIFEST:
+        raise ValueError(f"its manifest lacks or adds {', '.join(sorted(wrong)):.100}")
+    sums = manifest["sha256"]
+    if not isinstance(sums, dict) or sums.keys() != layout.keys():
         raise ValueError("its checksums are those of other tensors")
+    if manifest.pop("seal") != _seal(manifest, layout) or not isinstance(manifest["extra"], dict):
+        raise ValueError("its header is not what was written")
     return manifest
+
+
+def _seal(manifest: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
+    """Return a checksum of what a header says: the manifest, and each tensor's name, dtype and shape."""
+    import hashlib
+
+    return hashlib.sha256(json.dumps([manifest, layout], sort_keys=True).encode()).hexdigest()
 
 
 def _entries(header: dict[str, Any], size: int) -> list[_Entry]:
@@ -224,7 +271,7 @@ def _entries(header: dict[str, Any], size: int) -> list[_Entry]:
     position = 0
     for entry in entries:
         if entry.begin != position or entry.end - entry.begin != _itemsize(entry) * math.prod(entry.shape):
-            raise ValueError(f"the place of {entry.name!r} in it does not fit its shape {entry.shape}")
+            raise ValueError(f"the place of {entry.name!r:.100} in it does not fit its shape {entry.shape}")
         position = entry.end
     if position != size:
         raise ValueError(f"it has {size} bytes of data in place of {position}")
@@ -233,25 +280,31 @@ def _entries(header: dict[str, Any], size: int) -> list[_Entry]:
 
 def _entry(name: str, fields: Any) -> _Entry:
     match fields:
-        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end]}:
-            if all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end], **rest} if not rest:
+            sizes = [*shape, begin, end]  # NumPy's limits: products of larger numbers would take for ever
+            if len(shape) <= MAX_AXES and all(type(n) is int and 0 <= n < 2**63 for n in sizes):
                 return _Entry(begin, end, name, dtype, tuple(shape))
-    raise ValueError(f"its header describes {name!r} as {fields!r:.100}")
+    raise ValueError(f"its header describes {name!r:.100} as {fields!r:.100}")
 
 
 def _itemsize(entry: _Entry) -> int:
     if entry.dtype not in DTYPES:
-        raise ValueError(f"{entry.name!r} has the dtype {entry.dtype!r}; known are {', '.join(DTYPES)}")
+        raise ValueError(
+            f"{entry.name!r:.100} has the dtype {entry.dtype!r:.100}; known are {', '.join(DTYPES)}"
+        )
     return DTYPES[entry.dtype].itemsize
 
 
 def _read_tensor(file: IO[bytes], entry: _Entry, checksums: Any) -> HostArray:
     """Read the next tensor of the file, bfloat16 (which NumPy has not) as float32."""
     content = np.empty(entry.end - entry.begin, np.uint8)
-    file.readinto(content)  # type: ignore[attr-defined]
+    if file.readinto(content) != content.size:  # type: ignore[attr-defined]
+        raise ValueError("it became shorter while it was read")
     if checksums and checksums[entry.name] != _sha256(content):
         raise ValueError(f"the content of {entry.name!r} is not what was written")
     array = content.view(DTYPES[entry.dtype]).reshape(entry.shape)
     if entry.dtype == "BF16":
-        return (array.astype(np.uint32) << 16).view(np.float32)
+        wide = array.astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
     return array

@@ -182,7 +182,18 @@ def entry(begin, end, shape, dtype="F32") -> dict:
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-manifest = {"__metadata__": {"minidl": json.dumps({"format": 1, "sha256": {"x": "0" * 64}})}}
+def metadata(**changes) -> dict:
+    """The metadata of a file with one float32 that has a wrong checksum, sealed as it should be."""
+    said = {"format": 1, "minidl": "0", "numpy": "2", "sha256": {"x": "0" * 64}, "extra": {}} | changes
+    return {"__metadata__": {"minidl": json.dumps({"seal": files._seal(said, {"x": ["F32", [1]]})} | said)}}
+
+
+def sealed(text) -> dict:
+    """Metadata with a manifest of one's own."""
+    return {"__metadata__": {"minidl": text}}
+
+
+bare = {"x": entry(0, 4, [1])}
 
 DAMAGED = {
     "empty": (b"", "its 0 bytes are truncated or of another format"),
@@ -211,21 +222,29 @@ DAMAGED = {
     "no entry": (raw({"x": 3}), "its header describes 'x' as 3"),
     "no shape": (raw({"x": {"dtype": "F32", "data_offsets": [0, 4]}}, bytes(4)), "its header describes 'x'"),
     "dtype": (raw({"x": entry(0, 1, [1], "F8_E4M3")}, b"0"), "'x' has the dtype 'F8_E4M3'; known are BOOL"),
-    "checksum": (
-        raw(manifest | {"x": entry(0, 4, [1])}, bytes(4)),
-        "the content of 'x' is not what was written",
+    "more about a tensor": (
+        raw({"x": entry(0, 4, [1]) | {"stride": [1]}}, bytes(4)),
+        "its header describes 'x'",
     ),
-    "unlisted": (
-        raw(manifest | {"y": entry(0, 4, [1])}, bytes(4)),
-        "its checksums are those of other tensors",
-    ),
+    "large size": (raw({"x": entry(0, 0, [0, 2**63])}), "its header describes 'x' as"),
+    "large empty": (raw({"x": entry(0, 0, [0, 2**62, 2**62])}), "array is too big"),
+    "many axes": (raw({"x": entry(0, 4, [1] * 65)}, bytes(4)), "its header describes 'x' as"),
+    "checksum": (raw(metadata() | bare, bytes(4)), "the content of 'x' is not what was written"),
+    "unlisted": (raw(metadata() | {"y": entry(0, 4, [1])}, bytes(4)), "its checksums are those of other"),
+    "no checksums": (raw(metadata(sha256=[3]) | bare, bytes(4)), "its checksums are those of other tensors"),
+    "another shape": (raw(metadata() | {"x": entry(0, 4, [1, 1])}, bytes(4)), "its header is not what was"),
+    "another dtype": (raw(metadata() | {"x": entry(0, 4, [1], "I32")}, bytes(4)), "its header is not what"),
+    "another seal": (raw(metadata(seal="0" * 64) | bare, bytes(4)), "its header is not what was written"),
+    "no extra": (raw(metadata(extra=3) | bare, bytes(4)), "its header is not what was written"),
+    "more": (raw(metadata(more=1) | bare, bytes(4)), "its manifest lacks or adds more"),
+    "less": (raw(sealed('{"format": 1}')), "its manifest lacks or adds extra, minidl, numpy, seal, sha256"),
+    "twice in the manifest": (raw(sealed('{"format": 1, "format": 1}')), "a name occurs twice"),
+    "deep manifest": (raw(sealed("[" * 100_000)), "its header is nested too deeply"),
+    "another name": (raw({"__metadata__": {"minidm": '{"seal": 1}'}}), "its manifest has lost its name"),
     "metadata": (raw({"__metadata__": 7}), "its metadata is unreadable"),
-    "no manifest": (raw({"__metadata__": {"minidl": "[]"}}), "its metadata is unreadable"),
-    "no checksums": (
-        raw({"__metadata__": {"minidl": '{"sha256": [3]}'}}),
-        "its checksums are those of other",
-    ),
-    "newer": (raw({"__metadata__": {"minidl": '{"format": 2}'}}), "format 2, and this minidl reads format 1"),
+    "no text": (raw({"__metadata__": {"minidl": 7}}), "its metadata is unreadable"),
+    "no manifest": (raw(sealed("[]")), "its metadata is unreadable"),
+    "newer": (raw(sealed('{"format": 2}')), "format 2, and this minidl reads format 1"),
 }
 
 
@@ -243,6 +262,30 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path, kind) -> None:
 def test_a_folder_is_no_file(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"expected a safetensors file, got a folder"):
         read_tensors(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"pipe: expected a safetensors file, got a device or a pipe"):
+        read_tensors(tmp_path / "pipe")
+
+
+def test_the_extra_part_is_read_without_the_tensors(tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_tensors(path, tensors, extra={"step": 3})
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    assert files.read_extra(path) == {"step": 3}
+    with pytest.raises(ValueError, match="the content of"):
+        read_tensors(path)
+
+
+def test_a_file_without_a_manifest_is_refused_where_ours_is_wanted(tmp_path) -> None:
+    save_file(tensors, tmp_path / "theirs.safetensors")
+    with pytest.raises(ValueError, match=r"theirs\.safetensors: .* it has no manifest"):
+        read_tensors(tmp_path / "theirs.safetensors", foreign=False)
+    with pytest.raises(ValueError, match="it has no manifest"):
+        files.read_extra(tmp_path / "theirs.safetensors")
 
 
 @given(st.data())
