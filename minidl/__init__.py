@@ -72,6 +72,7 @@ from minidl.layers import Softmin as Softmin
 from minidl.layers import Softplus as Softplus
 from minidl.layers import Softsign as Softsign
 from minidl.layers import Tanh as Tanh
+from minidl.layers import TransformerEncoderLayer as TransformerEncoderLayer
 from minidl.layers import Upsample as Upsample
 from minidl.losses import L1 as L1
 from minidl.losses import BinaryCrossEntropy as BinaryCrossEntropy

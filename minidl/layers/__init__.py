@@ -55,3 +55,4 @@ from minidl.layers.shape import Reshape as Reshape
 from minidl.layers.spatial import AdaptiveAvgPool as AdaptiveAvgPool
 from minidl.layers.spatial import Pad as Pad
 from minidl.layers.spatial import Upsample as Upsample
+from minidl.layers.transformer import TransformerEncoderLayer as TransformerEncoderLayer
