@@ -186,7 +186,9 @@ class Layer:
             problems += [f"missing: {path}" for path in own if path not in state]
             problems += [f"unexpected: {path}" for path in state if path not in own]
         for path in own.keys() & state.keys():
-            if own[path].data.shape != state[path].shape:
+            if not hasattr(state[path], "dtype"):
+                problems.append(f"type of {path}: expected an array, got {type(state[path]).__name__}")
+            elif own[path].data.shape != state[path].shape:
                 problems.append(f"shape of {path}: expected {own[path].data.shape}, got {state[path].shape}")
             elif own[path].data.dtype.kind != state[path].dtype.kind:
                 problems.append(f"dtype of {path}: expected {own[path].data.dtype}, got {state[path].dtype}")

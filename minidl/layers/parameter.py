@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minidl.backend import Array, check_shape, copy_into, xp
+from minidl.backend import Array, asarray, copy_into, xp
 from minidl.tensor import Tensor
 
 
@@ -44,8 +44,9 @@ class Parameter(Tensor):
         if value is None:
             self.zero_grad()
         else:
-            self._grad = xp.empty_like(self._data) if self._grad is None else self._grad
-            _overwrite(self._grad, value, f"{self.name or 'data'}.grad")
+            grad = xp.empty_like(self._data) if self._grad is None else self._grad
+            _overwrite(grad, value, f"{self.name or 'data'}.grad")
+            self._grad = grad
 
     def accumulate(self, gradient: Array) -> None:
         """Add a gradient to ``grad``, in the array that is there."""
@@ -83,6 +84,9 @@ class Buffer:
 def _overwrite(destination: Array, value: object, owner: str) -> None:
     """Copy values into an array that stays where it is, and keeps its dtype."""
     value = value._data if isinstance(value, Tensor) else value
-    if isinstance(value, xp.ndarray):
-        check_shape(value, destination.shape, owner)
+    if not isinstance(value, (int, float, xp.generic)):  # a number fills the array
+        value = asarray(value, destination.dtype) if isinstance(value, (list, tuple)) else value
+        shape = getattr(value, "shape", None)
+        if shape != destination.shape:
+            raise ValueError(f"{owner}: expected shape {destination.shape}, got {shape}")
     copy_into(destination, value)
