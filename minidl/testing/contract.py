@@ -239,11 +239,9 @@ def wrong_shape(case: Case) -> None:
                 f"shape {w.shape} raises {type(error).__name__}: {error}; raise a ValueError"
             ) from error
         before = layer.state()
-        dx, _ = pullback(case.upstream(y))
-        require(
-            x.dtype.kind != "f" or dx.shape == w.shape,
-            f"an input of shape {w.shape} is accepted, but its gradient has shape {dx.shape}",
-        )
+        found = getattr(pullback(case.upstream(y))[0], "shape", None)
+        message = f"an input of shape {w.shape} is accepted, but its gradient has shape {found}"
+        require(x.dtype.kind != "f" or found == w.shape, message)
     y = layer.forward(x)
     for part in as_parts(y)[:1]:
         try:

@@ -113,6 +113,8 @@ def labels(shape: "tuple[int, ...]", classes: int) -> "st.SearchStrategy[Array]"
 
 def strided(array: Array) -> Array:
     """Return the same values as a view that is contiguous in no sense: steps of two, first axis reversed."""
+    if not array.ndim:
+        return array.copy()
     whole = xp.zeros(tuple(2 * n + 1 for n in array.shape), dtype=array.dtype)
     steps = tuple(slice(-2, 0, -2) if axis == 0 else slice(1, None, 2) for axis in range(array.ndim))
     view = whole[steps]
