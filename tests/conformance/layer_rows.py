@@ -26,10 +26,14 @@ from tests.conformance.rows import (
 from tests.conformance.sequence_draws import (
     attend,
     attentive,
+    encode,
+    encoder_parts,
     projections,
     queries,
     recurrent,
     sequences,
+    their_encoder,
+    transformers,
     with_states,
 )
 from tests.conformance.spatial_draws import (
@@ -248,6 +252,13 @@ LAYERS = {
     "Softplus": Row(layers.Softplus, named("Softplus"), with_shapes({"beta": positive})),
     "Softsign": Row(layers.Softsign, named("Softsign"), with_shapes({})),
     "Tanh": Row(layers.Tanh, named("Tanh"), with_shapes({})),
+    "TransformerEncoderLayer": Row(
+        double(layers.TransformerEncoderLayer),
+        their_encoder,
+        transformers(),
+        door=encoder_parts,
+        call=encode,
+    ),
     "Upsample": Row(layers.Upsample, their_upsample, resizings(), channels=True),
 }
 

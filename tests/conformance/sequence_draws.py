@@ -63,15 +63,51 @@ def queries(rng: np.random.Generator, shape: tuple[int, ...], settings: Settings
     return [normal(rng, shape), normal(rng, (n, length, size)), normal(rng, (n, length, size))]
 
 
+@st.composite
+def transformers(draw: st.DrawFn) -> tuple[Settings, tuple[int, ...]]:
+    heads, size = draw(small), draw(st.integers(2, 3))
+    settings = {"embed_dim": heads * size, "num_heads": heads, "hidden_features": draw(small), "dropout": 0.0}
+    more = {name: draw(st.booleans()) for name in ("causal", "norm_first")}
+    more["activation"] = draw(st.sampled_from(["relu", "gelu"]))
+    return settings | more, (draw(small), draw(st.integers(1, 5)), heads * size)
+
+
 def attend(layer: Any, settings: Settings, *inputs: Any) -> Any:
     query, key, value = inputs if len(inputs) == 3 else inputs * 3
-    hidden = None
-    if settings.get("causal"):
-        hidden = query.new_ones(query.shape[1], key.shape[1]).triu(1).bool()
-    return layer(query, key, value, attn_mask=hidden, need_weights=False)[0]
+    return layer(query, key, value, attn_mask=later_steps(query, settings), need_weights=False)[0]
+
+
+def encode(layer: Any, settings: Settings, x: Any) -> Any:
+    return layer(x, src_mask=later_steps(x, settings))
+
+
+def later_steps(x: Any, settings: Settings) -> Any:
+    """What no step may see, or nothing."""
+    return x.new_ones(x.shape[1], x.shape[1]).triu(1).bool() if settings.get("causal") else None
 
 
 def projections(arrays: Arrays) -> Arrays:
     names = {"in_weight": "in_proj_weight", "in_bias": "in_proj_bias"}
     names |= {"out_weight": "out_proj.weight", "out_bias": "out_proj.bias"}
     return {names[k]: a.T for k, a in arrays.items()}
+
+
+def their_encoder(nn: Any, rank: int, causal: bool = False, **settings: Any) -> Any:
+    names = {"embed_dim": "d_model", "num_heads": "nhead", "hidden_features": "dim_feedforward"}
+    options = {names.get(key, key): value for key, value in settings.items()}
+    return nn.TransformerEncoderLayer(**options, batch_first=True)
+
+
+def encoder_parts(arrays: Arrays) -> Arrays:
+    attention = {k.removeprefix("attention."): a for k, a in arrays.items() if k.startswith("attention.")}
+    parts = {f"self_attn.{k}": a for k, a in projections(attention).items()}
+    for ours, theirs in (
+        ("feed_forward.0", "linear1"),
+        ("feed_forward.3", "linear2"),
+        ("norm1", "norm1"),
+        ("norm2", "norm2"),
+    ):
+        for kind in ("weight", "bias"):
+            if f"{ours}.{kind}" in arrays:
+                parts[f"{theirs}.{kind}"] = arrays[f"{ours}.{kind}"].T
+    return parts
