@@ -157,7 +157,7 @@ def _composed(pullbacks: Sequence[Pullback], locate: Locate) -> Pullback:
                 locate(error, i)
                 raise
             found.append(pairs)
-        return dy, list(itertools.chain.from_iterable(reversed(found)))
+        return (dy if input_grad else None), list(itertools.chain.from_iterable(reversed(found)))
 
     return pullback
 

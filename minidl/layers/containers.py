@@ -8,16 +8,21 @@ from minidl.backend import Array
 from minidl.layers.base import Layer, Pullback
 
 
+def _check_layer(layer: object, expected: str) -> None:
+    """Refuse everything but a layer, with a hint for a class in the place of its instance."""
+    if not isinstance(layer, Layer):
+        hint = "; add parentheses" if isinstance(layer, type) and issubclass(layer, Layer) else ""
+        got = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
+        raise TypeError(f"{expected}, got {got}{hint}")
+
+
 class Container(Layer):
     """Layers in a row, found by their number: what `Sequential` and `Parallel` share."""
 
     def __init__(self, *layers: Layer | Sequence[Layer]) -> None:
         listed = layers[0] if len(layers) == 1 and isinstance(layers[0], (list, tuple)) else layers
         for i, layer in enumerate(listed):
-            if not isinstance(layer, Layer):
-                hint = "; add parentheses" if isinstance(layer, type) and issubclass(layer, Layer) else ""
-                got = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
-                raise TypeError(f"{type(self).__name__}: expected a layer at position {i}, got {got}{hint}")
+            _check_layer(layer, f"{type(self).__name__}: expected a layer at position {i}")
         self.layers: list[Layer] = list(listed)  # type: ignore[arg-type]  # checked just above
 
     @property
@@ -94,6 +99,9 @@ class Residual(Layer):
     """
 
     def __init__(self, layer: Layer, shortcut: Layer | None = None) -> None:
+        _check_layer(layer, "Residual: expected a layer")
+        if shortcut is not None:
+            _check_layer(shortcut, "Residual: expected a layer as shortcut")
         self.layer = layer
         self.shortcut = shortcut
 

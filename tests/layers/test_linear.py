@@ -5,14 +5,9 @@ import pytest
 
 from minidl import init, ops
 from minidl.layers import Linear
-from minidl.testing import check_gradients, check_layer
+from minidl.testing import check_gradients
 
 RNG = np.random.default_rng(0)
-
-
-def test_it_keeps_what_a_layer_promises():
-    check_layer(Linear(3, 2, seed=0), input_shape=(3,))
-    check_layer(Linear(3, 2, bias=False, seed=0), input_shape=(4, 3))
 
 
 @pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 4, 3), (0, 3), (1, 3)])
