@@ -2,6 +2,8 @@
 
 __version__ = "0.1.0"
 
+from typing import TYPE_CHECKING
+
 from minidl import functional as functional
 from minidl import init as init
 from minidl import layers as layers
@@ -91,3 +93,16 @@ from minidl.losses import accuracy as accuracy
 from minidl.summary import summary as summary
 from minidl.tensor import Tensor as Tensor
 from minidl.tensor import no_grad as no_grad
+
+if TYPE_CHECKING:
+    from minidl import testing as testing
+    from minidl import training as training
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a wing, such as `minidl.training`, when it is first asked for."""
+        if name not in ("distributed", "interop", "testing", "training"):
+            raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+        from importlib import import_module
+
+        return import_module(f"minidl.{name}")

@@ -159,6 +159,28 @@ def generator(seed: Seed = None) -> "np.random.Generator":
     return _default_generator
 
 
+def generator_state(seed: Seed = None) -> dict[str, Any]:
+    """Return where a generator is in its stream, by default the default one, as numbers that JSON can say."""
+    state: dict[str, Any] = _plain_state(generator(seed).bit_generator.state)
+    return state
+
+
+def load_generator_state(state: dict[str, Any], seed: Seed = None) -> None:
+    """Let a generator, by default the default one, go on from where `generator_state` was taken."""
+    bits = generator(seed).bit_generator
+    kind = state.get("bit_generator")
+    if kind != type(bits).__name__:
+        raise ValueError(f"generator: expected the state of a {type(bits).__name__}, got one of {kind}")
+    bits.state = state
+
+
+def _plain_state(value: Any) -> Any:
+    """Return nested dicts of NumPy's numbers and arrays as Python's numbers and lists."""
+    if isinstance(value, dict):
+        return {key: _plain_state(part) for key, part in value.items()}
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def draw_seed(seed: Seed = None) -> int:
     """Return a random number that seeds a stream of its own."""
     return int(generator(seed).integers(2**63))

@@ -1,5 +1,6 @@
 """The backend: which one runs and what is said where it cannot, what becomes an array, what is refused."""
 
+import json
 import logging
 import os
 import subprocess
@@ -233,3 +234,31 @@ def test_the_default_generator_is_drawn_anew_for_each_process():
     code = "from minidl import backend; print(backend.generator().integers(2**62))"
     drawn = {subprocess.check_output([sys.executable, "-c", code]) for _ in range(2)}
     assert len(drawn) == 2
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_the_state_of_a_generator_survives_json(kind) -> None:
+    rng = np.random.Generator(getattr(np.random, kind)(3))
+    rng.integers(9, size=5, dtype=np.uint32)  # an odd number of halves
+    state = json.loads(json.dumps(backend.generator_state(rng)))
+    expected = rng.random(700)
+    other = np.random.Generator(getattr(np.random, kind)(4))
+    backend.load_generator_state(state, other)
+    np.testing.assert_array_equal(other.random(700), expected)
+
+
+def test_the_default_generator_goes_on_from_its_state() -> None:
+    backend.seed(1)
+    state = backend.generator_state()
+    expected = backend.generator().random(3)
+    backend.seed(2)
+    backend.load_generator_state(state)
+    np.testing.assert_array_equal(backend.generator().random(3), expected)
+
+
+def test_the_state_of_another_kind_of_generator_is_refused() -> None:
+    state = backend.generator_state(np.random.Generator(np.random.MT19937(0)))
+    with pytest.raises(ValueError, match="generator: expected the state of a PCG64, got one of MT19937"):
+        backend.load_generator_state(state)
+    with pytest.raises(ValueError, match="got one of None"):
+        backend.load_generator_state({})
