@@ -362,24 +362,6 @@ OPS = [
         reference=refs.recurrent("lstm"),
         functional=of_weights(F.lstm, 2),
     ),
-    op("scaled_dot_product_attention", A(N, 3, 2), A(N, 4, 2), A(N, 4, 1), reference=refs.attention),
-    op(
-        "scaled_dot_product_attention",
-        *(A(N, 2, 3, 2), A(N, 2, 3, 2), A(N, 2, 3, 1)),
-        causal=True,
-        mask=np.array([[True, True, True], [False, True, True], [False, True, False]]),
-        scale=0.5,
-        reference=refs.attention,
-    ),
-    op(
-        "multi_head_attention",
-        *(A(N, 3, 4), A(N, 2, 4), A(N, 2, 4), A(4, 12), A(12), A(4, 4), A(4)),
-        num_heads=2,
-        reference=refs.multi_head_attention,
-    ),
-    op("learned_positions", A(N, 3, 2), A(4, 2), reference=lambda x, w: x + w[None, :3]),
-    op("sinusoidal_positions", A(N, 3, 4), reference=refs.sinusoidal_positions),
-    op("rotary_positions", A(N, 3, 4), base=50.0, reference=refs.rotary_positions),
 ]
 
 
@@ -628,21 +610,11 @@ LAYERS = [
     layer(lambda: layers.SinusoidalPositions(), (3, 4), reference=refs.sinusoidal_positions),
     layer(lambda: layers.RotaryPositions(), (3, 4), reference=refs.rotary_positions),
     layer(lambda: layers.LSTM(2, 2, num_layers=2, bidirectional=True, seed=0), (3, 2)),
-    layer(lambda: layers.MultiHeadAttention(4, 2, seed=0), (3, 4), reference=refs.self_attention),
-    layer(lambda: layers.MultiHeadAttention(4, 2, causal=True, rotary=True, bias=False, seed=0), (3, 4)),
-    layer(lambda: layers.TransformerEncoderLayer(4, 2, 3, dropout=0.0, seed=0), (3, 4)),
     layer(
         lambda: layers.TransformerEncoderLayer(4, 2, 3, dropout=0.4, norm_first=True, seed=0),
         (3, 4),
         couples_samples="training",
     ),
-    layer(
-        lambda: layers.LearnedPositions(4, 2, seed=0),
-        (3, 2),
-        reference=lambda x, weight: x + weight[None, :3],
-    ),
-    layer(lambda: layers.SinusoidalPositions(), (3, 4), reference=refs.sinusoidal_positions),
-    layer(lambda: layers.RotaryPositions(50.0), (3, 4), reference=of_layer(refs.rotary_positions, base=50.0)),
     layer(
         lambda: layers.Sequential(
             layers.Conv(1, 2, 2, seed=0), layers.ReLU(), layers.Flatten(), layers.Linear(8, 2)

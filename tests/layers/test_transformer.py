@@ -80,6 +80,12 @@ def test_the_input_gradient_can_be_left_out(norm_first):
         np.testing.assert_array_equal(g, h)
 
 
+def test_the_gradients_come_in_order_of_definition():
+    layer = made()
+    pairs = layer.vjp(X)[1](X)[1]
+    assert [id(p) for p, _ in pairs] == [id(p) for p in layer.parameters()]
+
+
 def test_a_causal_layer_does_not_see_what_follows():
     layer = made(causal=True, rotary=False)
     changed = X.copy()
