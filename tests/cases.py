@@ -69,6 +69,7 @@ class OpCase:
     least_batch: int = 0
     functional: Callable[..., Any] | bool | None = None  # False: it computes something else
     wide_value: bool = False
+    extreme: bool = False  # takes scores whose exponentials overflow
     first_output: bool = False  # the pullback takes the gradient of the first output alone
 
     def __str__(self) -> str:
@@ -205,12 +206,12 @@ OPS = [
     op("softsign", X, reference=refs.each(lambda v: v / (1 + abs(v)))),
     op("tanh", X, reference=refs.each(math.tanh)),
     # softmax
-    op("softmax", X, reference=refs.softmax),
-    op("softmax", A(N, 2, 3), axis=1, reference=refs.softmax),
+    op("softmax", X, reference=refs.softmax, extreme=True),
+    op("softmax", A(N, 2, 3), axis=1, reference=refs.softmax, extreme=True),
     op("softmax", X, axis=0, reference=refs.softmax, couples_samples=True, least_batch=1),
-    op("log_softmax", X, reference=refs.log_softmax),
+    op("log_softmax", X, reference=refs.log_softmax, extreme=True),
     op("log_softmax", A(N, 2, 3), axis=1, reference=refs.log_softmax),
-    op("softmin", A(N, 2, 3), axis=-2, reference=refs.softmin),
+    op("softmin", A(N, 2, 3), axis=-2, reference=refs.softmin, extreme=True),
     # reductions
     op("max", A(N, 2, 3), axis=1, reference=refs.reduce(max)),
     op("max", X, reference=refs.reduce(max), couples_samples=True, least_batch=1),
@@ -339,26 +340,26 @@ OPS = [
     op("embedding", A(N, 4, integers=5), A(5, 2), reference=refs.embedding),
     op(
         "rnn",
-        A(N, 3, 2),
-        A(N, 1, 2),
-        *(A(2, 2), A(2, 2), A(2), A(2)),
+        A(N, 4, 2),
+        A(N, 1, 3),
+        *(A(2, 3), A(3, 3), A(3), A(3)),
         reference=refs.recurrent("rnn"),
         functional=of_weights(F.rnn, 1),
     ),
     op(
         "gru",
-        A(N, 3, 2),
-        A(N, 1, 2),
-        *(A(2, 6), A(2, 6), A(6), A(6)),
+        A(N, 4, 2),
+        A(N, 1, 3),
+        *(A(2, 9), A(3, 9), A(9), A(9)),
         reference=refs.recurrent("gru"),
         functional=of_weights(F.gru, 1),
     ),
     op(
         "lstm",
-        A(N, 3, 2),
-        A(N, 1, 2),
-        A(N, 1, 2),
-        *(A(2, 8), A(2, 8), A(8), A(8)),
+        A(N, 4, 2),
+        A(N, 1, 3),
+        A(N, 1, 3),
+        *(A(2, 12), A(3, 12), A(12), A(12)),
         reference=refs.recurrent("lstm"),
         functional=of_weights(F.lstm, 2),
     ),
@@ -381,7 +382,7 @@ def elementwise_loss(f: Callable[..., float]) -> Callable[..., Any]:
 
 
 OPS += [
-    *loss_op("cross_entropy", X, target=LABELS, reference=refs.rows(refs.cross_entropy_row)),
+    *loss_op("cross_entropy", X, target=LABELS, extreme=True, reference=refs.rows(refs.cross_entropy_row)),
     *loss_op("cross_entropy", X, target=PROBABILITIES, reference=refs.rows(refs.cross_entropy_row)),
     op(
         "cross_entropy",
@@ -592,9 +593,9 @@ LAYERS = [
         inputs=away_from_kinks,
     ),
     layer(lambda: layers.Embedding(5, 2, seed=0), (4,), reference=refs.embedding, inputs=whole_numbers(5)),
-    layer(lambda: layers.RNN(2, 2, seed=0), (3, 2), reference=recurrent_layer("rnn", 1)),
-    layer(lambda: layers.GRU(2, 2, seed=0), (3, 2), reference=recurrent_layer("gru", 1)),
-    layer(lambda: layers.LSTM(2, 2, seed=0), (3, 2), reference=recurrent_layer("lstm", 2)),
+    layer(lambda: layers.RNN(2, 3, seed=0), (4, 2), reference=recurrent_layer("rnn", 1)),
+    layer(lambda: layers.GRU(2, 3, seed=0), (4, 2), reference=recurrent_layer("gru", 1)),
+    layer(lambda: layers.LSTM(2, 3, seed=0), (4, 2), reference=recurrent_layer("lstm", 2)),
     layer(
         lambda: layers.MultiHeadAttention(4, 2, causal=True, seed=0),
         (3, 4),

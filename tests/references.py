@@ -57,13 +57,12 @@ def along(f: Callable[[list[float]], list[float]], axis: int = -1) -> Reference:
 
 
 def softmax_line(line: list[float]) -> list[float]:
-    total = math.fsum(math.exp(v) for v in line)
-    return [math.exp(v) / total for v in line]
+    return [1 / math.fsum(math.exp(min(w - v, 709)) for w in line) for v in line]
 
 
 def log_softmax_line(line: list[float]) -> list[float]:
-    total = math.fsum(math.exp(v) for v in line)
-    return [v - math.log(total) for v in line]
+    top = max(line)
+    return [v - top - math.log(math.fsum(math.exp(w - top) for w in line)) for v in line]
 
 
 softmax = along(softmax_line)

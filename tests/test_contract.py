@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minidl import functional as F
 from minidl import layers, losses, ops
 from minidl.functional import vjp
 from minidl.testing import check_gradients, layer_checks
-from minidl.testing.strategies import read_only, strided
+from minidl.testing.strategies import extreme_logits, read_only, strided
 from minidl.testing.subject import as_parts
 from tests.cases import LAYERS, LOSSES, OPS, A, LayerCase, LossCase, OpCase
 
 EVERY_OP = pytest.mark.parametrize("case", OPS, ids=str)
+LARGE = 130  # more than an index of 8 bits can count
 DTYPES = ("float16", "float32", "float64")
 WITHOUT_ROWS = {
     "vjp": "tests/functional/test_derivative.py",
@@ -97,6 +98,8 @@ def test_the_value_is_that_of_naive_loops(case: OpCase, data: st.DataObject) -> 
 @given(data=st.data())
 def test_the_pullback_is_the_derivative(case: OpCase, data: st.DataObject) -> None:
     values, options = drawn(data, case, data.draw(batch(case)))
+    parts = as_parts(case.op(*values, **options)[0])
+    assume(all(np.isfinite(part).all() for part in parts))  # a mean over nothing is NaN
     check_gradients(lambda *arrays: case.op(*arrays, **options), *values, directions=1)
 
 
@@ -188,6 +191,60 @@ def test_a_batch_equals_its_rows(case: OpCase, data: st.DataObject) -> None:
     for g, added in zip(whole, total, strict=False):
         if added is not None:
             assert_close(g, added)
+
+
+@EVERY_OP
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_a_large_batch_equals_its_halves(case: OpCase, data: st.DataObject) -> None:
+    if case.couples_samples or not any(a.batched for a in case.arguments):
+        return
+    few, options = drawn(data, case, 4)
+    sampled = {k for k, a in case.options.items() if isinstance(a, A) and a.batched}
+
+    def part(start: int, stop: int) -> tuple[Any, Any]:
+        places = np.arange(start, stop) % 4
+        values = [v[places] if a.batched else v for a, v in zip(case.arguments, few, strict=True)]
+        return case.op(*values, **{k: v[places] if k in sampled else v for k, v in options.items()})
+
+    y, pullback = part(0, LARGE)
+    dy = upstream(y)
+    halves = [slice(0, 100), slice(100, LARGE)]
+    whole = as_parts(pullback(dy))
+    for half in halves:
+        z, back = part(half.start, half.stop)
+        assert_close(as_parts(z), tuple(p[half] for p in as_parts(y)))
+        du = tuple(d[half] for d in as_parts(dy))
+        gradients = as_parts(back(du if isinstance(dy, tuple) else du[0]))
+        for a, g, of_whole in zip(case.arguments, gradients, whole, strict=False):
+            if a.batched and g is not None:
+                assert_close(g, of_whole[half])
+
+
+@pytest.mark.parametrize("case", [case for case in OPS if case.extreme], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=2 * EXAMPLES)
+@given(data=st.data())
+def test_extreme_logits_stay_finite(case: OpCase, dtype: str, data: st.DataObject) -> None:
+    n = data.draw(batch(case))
+    x = data.draw(extreme_logits(case.arguments[0].sized(n), dtype=dtype))
+    _, options = drawn(data, case, n)
+    y, pullback = case.op(x, **options)
+    rtol = 8 * float(np.finfo(dtype).eps)
+    with np.errstate(over="ignore"):
+        wanted = np.asarray(case.reference(x.astype(float), **options)).astype(y.dtype)
+    np.testing.assert_allclose(y, wanted, rtol=rtol, atol=rtol)
+    assert np.isfinite(pullback(np.ones_like(y))).all()
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in OPS if case.name in ("max", "min", "max_pool", "global_max_pool")], ids=str
+)
+def test_ties_pass_a_gradient_on_once(case: OpCase) -> None:
+    x = np.full(case.arguments[0].sized(2), 0.5)
+    y, pullback = case.op(x, **case.options)
+    dy = upstream(y)
+    np.testing.assert_allclose(pullback(dy).sum(), dy.sum())
 
 
 @EVERY_OP
