@@ -4,6 +4,7 @@ Every module writes ``from minidl.backend import xp`` and then plain array code;
 differently stands in this file and nowhere else.
 """
 
+import functools
 import importlib
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -238,6 +239,45 @@ def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
         y *= x
         y += c
     return y
+
+
+def segment_sums(rows: Array, starts: Array) -> Array:
+    """Return the sum of each run of rows, from ``starts[i]`` to below ``starts[i + 1]``; 0 for an empty one.
+
+    Each sum is taken on its own and in order, so it is exact to rounding and the same every time. (CuPy's own
+    ``add.reduceat`` takes differences of running totals: a NaN would reach all later sums.)
+
+    Args:
+        rows: ``(M, D)``, the runs one after the other.
+        starts: ``(K + 1,)`` whole numbers, not falling, the last of which is M.
+
+    Example:
+        >>> segment_sums(xp.asarray([[1.0], [2.0], [4.0]]), xp.asarray([0, 2, 2, 3])).tolist()
+        [[3.0], [0.0], [4.0]]
+    """
+    if name == "cupy":
+        sums = xp.empty((len(starts) - 1, rows.shape[1]), dtype=rows.dtype)
+        _segment_kernel()(xp.ascontiguousarray(rows), starts, rows.shape[1], sums)
+        return sums
+    closed = np.concatenate([rows, np.zeros((1, rows.shape[1]), rows.dtype)])  # the last runs may be empty
+    present = starts[:-1] < starts[1:]
+    return np.where(present[:, None], np.add.reduceat(closed, starts[:-1], axis=0), np.zeros((), rows.dtype))
+
+
+@functools.cache
+def _segment_kernel() -> Any:
+    """Compile the kernel that sums one column of one run in each thread."""
+    return xp.ElementwiseKernel(  # type: ignore[attr-defined]
+        "raw T rows, raw I starts, int64 columns",
+        "T total",
+        """
+        const long long column = i % columns, run = i / columns;
+        T sum = 0;
+        for (long long row = starts[run]; row < starts[run + 1]; ++row) sum += rows[row * columns + column];
+        total = sum;
+        """,
+        "minidl_segment_sums",
+    )
 
 
 def check_array(x: object, owner: str, what: str = "an array") -> None:

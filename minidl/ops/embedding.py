@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, check_array, check_float, violated, xp
+from minidl.backend import Array, check_array, check_float, segment_sums, violated, xp
 from minidl.ops._precision import widen
 
 Lookup: TypeAlias = "tuple[Array, Callable[[Array], tuple[None, Array]]]"
@@ -31,16 +31,10 @@ def embedding(indices: Array, w: Array, *, padding_idx: int | None = None) -> Lo
 
 
 def _sum_by_label(rows: Array, labels: Array, count: int) -> Array:
-    """Return the sum of the rows of each label, in a fixed order, so that it is the same every time.
-
-    Sorting brings equal labels together; a row of zeros at the end lets the last labels be missing.
-    """
-    order = xp.argsort(labels, kind="stable")
-    together = xp.concatenate([rows[order], xp.zeros((1, rows.shape[1]), dtype=rows.dtype)])
-    numbers = xp.arange(count)
-    starts = xp.searchsorted(labels[order], numbers)
-    present = starts < xp.searchsorted(labels[order], numbers, side="right")
-    return xp.where(present[:, None], xp.add.reduceat(together, starts, axis=0), 0)
+    """Return the sum of the rows of each label, in a fixed order, so that it is the same every time."""
+    order = xp.argsort(labels, kind="stable")  # brings equal labels together
+    starts = xp.searchsorted(labels[order], xp.arange(count + 1))
+    return segment_sums(rows[order], starts)
 
 
 def check_padding_idx(padding_idx: int | None, rows: int, owner: str) -> int | None:
