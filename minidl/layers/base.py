@@ -82,9 +82,10 @@ class Layer:
     def _debug(self, x: Any, arrays: list[Any], y: Any, pullback: Callable[..., Any]) -> Callable[..., Any]:
         """Name the layer that makes the first NaN, and watch its inputs until the backward pass."""
         first = y[0] if isinstance(y, tuple) else y
-        if xp.isnan(first).any() and not (x.dtype.kind == "f" and xp.isnan(x).any()):
+        inputs = x if isinstance(x, tuple) else (x,)
+        if xp.isnan(first).any() and not any(a.dtype.kind == "f" and xp.isnan(a).any() for a in inputs):
             raise FloatingPointError(f"{self!r}: the first NaN appears in its output")
-        return guard(repr(self), [x, *arrays], pullback)
+        return guard(repr(self), [*inputs, *arrays], pullback)
 
     def forward(self, x: Any) -> Any:
         """Return the output for an array, and keep what ``backward`` needs."""

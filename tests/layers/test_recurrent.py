@@ -141,6 +141,20 @@ def test_it_is_spelled_as_it_is_made(spelled):
     assert repr(eval(f"layers.{spelled}")) == spelled
 
 
+def test_debugging_looks_at_every_input(monkeypatch):
+    monkeypatch.setattr("minidl.layers.base.DEBUG", True)
+    layer, initial = made("GRU"), states("GRU", 1)
+    layer.forward((X * np.nan, *initial))  # the NaN was there before
+    layer.weight_ih_l0.data = np.nan
+    with pytest.raises(FloatingPointError, match=r"GRU\(2, 4\): the first NaN appears in its output"):
+        layer.forward((X, *initial))
+    layer = made("GRU")
+    layer.forward((X, *initial))
+    initial[0][...] = 1
+    with pytest.raises(RuntimeError, match=r"GRU\(2, 4\): an input was written to in place"):
+        layer.backward((np.ones_like(layer.predict(X)), None))
+
+
 def test_arguments_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="LSTM: expected hidden_size of at least 1, got 0"):
         layers.LSTM(2, 0)
