@@ -270,6 +270,8 @@ OPS = [
     op("row2im", A(2, 3, 2, 6), input_shape=(2, 2, 3, 1), **WINDOW, reference=refs.row2im),
     op("max_pool", IMAGE, kernel_size=2, reference=refs.max_pool),
     op("max_pool", IMAGE, kernel_size=3, stride=2, padding=1, ceil_mode=True, reference=refs.max_pool),
+    op("max_pool", LINE, kernel_size=2, stride=1, padding=((2, 1),), dilation=2, reference=refs.max_pool),
+    op("avg_pool", LINE, kernel_size=2, stride=1, padding=((0, 1),), reference=refs.avg_pool),
     op("avg_pool", IMAGE, kernel_size=2, stride=1, padding=1, reference=refs.avg_pool),
     op("avg_pool", LINE, kernel_size=3, padding=1, count_include_pad=False, reference=refs.avg_pool),
     op("adaptive_avg_pool", IMAGE, output_size=3, reference=refs.adaptive_avg_pool),

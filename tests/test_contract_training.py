@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl import init, optim
+from minidl import backend, init, optim
 from minidl.data import DataLoader
 from minidl.layers import BatchNorm, Dropout, Parameter
 from minidl.tensor import Tensor
@@ -158,3 +158,9 @@ def test_a_tensor_used_twice_has_the_sum_of_both_gradients() -> None:
     y = x * x
     (y + y * x).sum().backward()
     np.testing.assert_allclose(x.grad, 2 * x.data + 3 * x.data**2)
+
+
+@pytest.mark.parametrize("choice", ["cupi", "0", "NumPy"])
+def test_an_unknown_backend_is_refused(choice: str) -> None:
+    with pytest.raises(ValueError, match="expected one of numpy, cupy, auto"):
+        backend._choose(choice)

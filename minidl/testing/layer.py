@@ -54,6 +54,7 @@ class LayerCheck:
         least_batch: the smallest batch it can train on.
         dtypes: those it can compute in.
         examples: how many are drawn.
+        shrink: whether a failure is made small, which takes a moment.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LayerCheck:
     least_batch: int = 1
     dtypes: tuple[str, ...] = DTYPES
     examples: int | None = None
+    shrink: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -82,7 +84,7 @@ class LayerCheck:
             max_examples=self.examples or settings().max_examples,
             deadline=None,
             database=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, *([Phase.shrink] if self.shrink else [])),
             print_blob=False,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
