@@ -49,7 +49,8 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Result:
 
     def pullback(dy: Array) -> Array:
         # dx = dy / count, repeated along the axes
-        return xp.broadcast_to((dy / count).reshape(_kept(x, axes)), x.shape).copy()
+        share = (widen(dy) / count).astype(x.dtype, copy=False)  # half precision has no count above 65,504
+        return xp.broadcast_to(share.reshape(_kept(x, axes)), x.shape).copy()
 
     return y, pullback
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from minidl import ops
 from minidl.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
 from tests.numerics import assert_pullback
 from tests.windows import (
@@ -299,3 +300,13 @@ def test_what_is_no_image_is_refused(pool: Callable[..., Any]) -> None:
 def test_an_image_without_pixels_is_refused(pool: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=f"^{pool.__name__}: expected at least one pixel"):
         pool(np.zeros((2, 0, 4, 3)))
+
+
+def test_a_half_precision_mean_of_a_large_image_still_has_a_gradient():
+    x = np.ones((1, 320, 320, 1), np.float16)
+    share = np.float16(1 / 320**2)
+    for op, options in ((global_avg_pool, {}), (avg_pool, {"kernel_size": 320})):
+        y, pullback = op(x, **options)
+        assert np.array_equal(pullback(np.ones_like(y)), np.full(x.shape, share))
+    y, pullback = ops.mean(x)
+    assert np.array_equal(pullback(np.ones_like(y)), np.full(x.shape, share))
