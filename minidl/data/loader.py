@@ -17,8 +17,9 @@ class DataLoader:
     Args:
         arrays: an array, giving batches ``(B, ...)``, or a tuple of arrays of one length, giving tuples of
             batches. An array is anything with a ``shape`` that can be sliced, such as a memory map or an HDF5
-            data set. Or samples, each an array, a number or a tuple of these, which the loader stacks: from a
-            sequence such as a list, or from any other iterable, which is taken in its own order.
+            data set; a series or a frame of pandas is read by position. Or samples, each an array, a number
+            or a tuple of these, which the loader stacks: from a sequence such as a list, or from any other
+            iterable, which is taken in its own order.
         batch_size: samples per batch; the last batch is smaller where they do not divide.
         shuffle: draw a new order for every epoch; it follows from the seed and the number of the epoch alone.
         drop_last: leave out a last batch that is smaller than the others. A full one is never left out.
@@ -47,8 +48,8 @@ class DataLoader:
             raise TypeError(f"DataLoader: expected batch_size as an int, got {type(batch_size).__name__}")
         if batch_size < 1:
             raise ValueError(f"DataLoader: expected batch_size >= 1, got {batch_size}")
-        self._source = arrays
-        self._size = _common_length(arrays)
+        self._source = _by_position(arrays)
+        self._size = _common_length(self._source)
         if shuffle and self._size is None:
             raise TypeError(
                 f"DataLoader: expected a source with a length, to shuffle it, got {type(arrays).__name__}; "
@@ -109,6 +110,13 @@ class DataLoader:
             raise ValueError(f"DataLoader: expected a state of {sorted(self.state())}, got {sorted(state)}")
         self._seed = int(state["seed"])
         self._next = self._epoch, self._position = int(state["epoch"]), int(state["position"])
+
+
+def _by_position(source: Any) -> Any:
+    """Return a source whose indices are positions: those of a pandas series or frame are labels."""
+    if isinstance(source, tuple):
+        return tuple(_by_position(part) for part in source)
+    return source.to_numpy() if hasattr(source, "iloc") else source
 
 
 def _common_length(source: Any) -> int | None:

@@ -239,3 +239,34 @@ def test_a_state_of_something_else_is_refused() -> None:
         ValueError, match=r"DataLoader: expected a state of \['epoch', 'position', 'seed'\], got"
     ):
         DataLoader(np.arange(4), 2).load_state({"epoch": 1})
+
+
+class Labelled:
+    """As a series of pandas: `source[...]` goes by label, `iloc` and `to_numpy` go by position."""
+
+    def __init__(self, values, labels) -> None:
+        self._values = np.asarray(values)
+        self._places = {label: place for place, label in enumerate(labels)}
+        self.shape = self._values.shape
+        self.dtype = self._values.dtype
+
+    iloc = property(lambda self: self._values)
+
+    def to_numpy(self):
+        return self._values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self._values[index]
+        return self._values[[self._places[label] for label in np.atleast_1d(index)]]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_source_with_labels_of_its_own_is_read_by_position(shuffle) -> None:
+    series = Labelled(10 * np.arange(6), labels=[3, 0, 5, 1, 4, 2])
+    for x, y in DataLoader((np.arange(6), series), 2, shuffle=shuffle, seed=0):
+        assert to_numpy(y).tolist() == [10 * n for n in to_numpy(x)]
+    assert sorted(epoch(DataLoader(series, 4, shuffle=shuffle, seed=0))) == [0, 10, 20, 30, 40, 50]
