@@ -91,8 +91,8 @@ from minidl.losses import SmoothL1 as SmoothL1
 from minidl.losses import Triplet as Triplet
 from minidl.losses import accuracy as accuracy
 from minidl.summary import summary as summary
+from minidl.tape import no_grad as no_grad
 from minidl.tensor import Tensor as Tensor
-from minidl.tensor import no_grad as no_grad
 
 if TYPE_CHECKING:
     from minidl import testing as testing

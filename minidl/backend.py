@@ -282,8 +282,13 @@ def _segment_kernel() -> Any:
 
 def check_array(x: object, owner: str, what: str = "an array") -> None:
     """Refuse everything but an array of the active backend, naming the way to convert it."""
-    if isinstance(x, xp.ndarray):
+    if type(x) is xp.ndarray:  # a masked array or a matrix would be taken for what it is not
         return
+    if _module_of(x) == "minidl":
+        raise TypeError(
+            f"{owner}: expected {what}, got {type(x).__name__}; a Tensor goes to layer(x), loss(x, target) "
+            "or minidl.functional"
+        )
     if _module_of(x) in ("numpy", "cupy") and hasattr(x, "shape"):
         raise TypeError(
             f"{owner}: expected {what} of {name}, got {_module_of(x)}.{type(x).__name__} "
@@ -294,7 +299,7 @@ def check_array(x: object, owner: str, what: str = "an array") -> None:
 
 def check_float(x: Array, owner: str) -> None:
     """Refuse everything but an array of floating-point numbers."""
-    if not isinstance(x, xp.ndarray):
+    if type(x) is not xp.ndarray:
         check_array(x, owner)
     if x.dtype.kind != "f":
         raise TypeError(

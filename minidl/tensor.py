@@ -1,51 +1,11 @@
-"""Tensor: an array that remembers how it was made, so that gradients find their way back through it.
-
-The tape is a graph of nodes held by the tensors they made. A node points at the tensors it came from and
-never at those it made, so there are no reference cycles: a graph that nobody holds is freed at once.
-"""
+"""Tensor: an array that remembers how it was made, so that gradients find their way back through it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any
 
 from minidl import ops
-from minidl.backend import DEBUG, Array, asarray, check_shape, to_numpy, xp
-
-Pairs: TypeAlias = "list[tuple[Tensor, Array]]"
-
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
-
-
-@contextmanager
-def no_grad(recording: bool = False) -> Iterator[None]:
-    """Compute without recording: what is made inside needs no gradient and keeps nothing for one.
-
-    Example:
-        >>> with no_grad():
-        ...     y = Tensor([1.0], requires_grad=True) * 2
-        >>> y.requires_grad
-        False
-    """
-    token = _recording.set(recording)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
-
-
-class Node:
-    """One recorded step: where its inputs came from, and the pullback that sends gradients to them."""
-
-    __slots__ = ("outputs", "owner", "pullback", "sources")
-
-    def __init__(
-        self, owner: str, sources: Sequence["Tensor"], pullback: Callable[[Any], Pairs], n: int
-    ) -> None:
-        self.owner = owner
-        self.sources: Sequence[Tensor] = sources
-        self.pullback: Callable[[Any], Pairs] | None = pullback
-        self.outputs = n
+from minidl.backend import DEBUG, Array, asarray, check_shape, xp
+from minidl.tape import Node, Pairs, backpropagate, call_pullback, guard, is_recording
 
 
 class Tensor:
@@ -128,7 +88,7 @@ class Tensor:
 
     def accumulate(self, gradient: Array) -> None:
         """Add a gradient to ``.grad``, which never shares memory with the gradient given."""
-        self._grad = gradient.copy() if self._grad is None else self._grad + gradient
+        self._grad = gradient.copy() if self._grad is None else xp.asarray(self._grad + gradient)
 
     def backward(self, upstream: object = None) -> None:
         """Add the gradient of this tensor to ``.grad`` of every leaf that it was computed from.
@@ -217,7 +177,36 @@ class Tensor:
         return _step(ops.absolute, self)
 
     def __getitem__(self, index: Any) -> "Tensor":
-        return _step(ops.getitem, self, index=index)
+        return _step(ops.getitem, self, index=_plain(index))
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __lt__(self, other: object) -> Array:
+        return xp.asarray(self._data < _plain(other))
+
+    def __le__(self, other: object) -> Array:
+        return xp.asarray(self._data <= _plain(other))
+
+    def __gt__(self, other: object) -> Array:
+        return xp.asarray(self._data > _plain(other))
+
+    def __ge__(self, other: object) -> Array:
+        return xp.asarray(self._data >= _plain(other))
+
+    def __getstate__(self) -> object:
+        if self._node is not None:
+            raise RuntimeError("Tensor: only a leaf can be copied or pickled; use tensor.detach()")
+        return object.__getstate__(self)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
         """Sum over the axes; all of them by default."""
@@ -234,6 +223,13 @@ class Tensor:
     def transpose(self, *axes: Any) -> "Tensor":
         """Return the tensor with its axes in another order, by default reversed."""
         return _step(ops.transpose, self, axes=_unpacked(axes) or None)
+
+
+def _plain(value: Any) -> Any:
+    """Return Tensors as their arrays, also within a tuple."""
+    if isinstance(value, tuple):
+        return tuple(_plain(part) for part in value)
+    return value._data if isinstance(value, Tensor) else value
 
 
 def _unpacked(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -259,13 +255,6 @@ def check_upstream(dy: Any, y: Any, owner: str) -> Any:
     return dy if dy.dtype == y.dtype else dy.astype(y.dtype)
 
 
-def call_pullback(pullback: Callable[..., Any], dy: Any, input_grad: bool) -> Any:
-    """Call an op's pullback, refusing the gradient of its first argument where that is possible."""
-    if not input_grad and "input_grad" in (getattr(pullback, "__kwdefaults__", None) or ()):
-        return pullback(dy, input_grad=False)
-    return pullback(dy)
-
-
 def record(owner: str, y: Any, sources: Sequence[Tensor], pullback: Callable[[Any], Pairs]) -> Any:
     """Return the output(s) of a step as Tensor(s) that remember it."""
     if not isinstance(y, tuple):
@@ -277,6 +266,10 @@ def record(owner: str, y: Any, sources: Sequence[Tensor], pullback: Callable[[An
 def constant(y: Any) -> Any:
     """Return the output(s) of a step as Tensor(s) without a history."""
     return tuple(_made(part, None, 0) for part in y) if isinstance(y, tuple) else _made(y, None, 0)
+
+
+def _parts(y: Any) -> tuple[Any, ...]:
+    return y if isinstance(y, tuple) else (y,)
 
 
 def _made(data: Array, node: Node | None, slot: int) -> Tensor:
@@ -291,7 +284,7 @@ def _made(data: Array, node: Node | None, slot: int) -> Tensor:
 
 def wants_gradient(tensors: Sequence[Tensor]) -> bool:
     """Tell whether a step from these inputs is to be recorded."""
-    return any([t.requires_grad for t in tensors]) and _recording.get()  # noqa: C419 - the list is faster
+    return any([t.requires_grad for t in tensors]) and is_recording()  # noqa: C419 - the list is faster
 
 
 def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
@@ -307,7 +300,7 @@ def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
     if not wants_gradient(tensors):
         return constant(y)
     if DEBUG:
-        pullback = guard(op.__name__, arrays, pullback)
+        pullback = guard(op.__name__, [*arrays, *_parts(y), *options.values()], pullback)
 
     def backward(dy: Any) -> Pairs:
         first = inputs[0]
@@ -325,77 +318,3 @@ def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
 def _step(op: Callable[..., Any], *inputs: Any, **options: Any) -> Tensor:
     made: Tensor = apply(op, *inputs, **options)
     return made
-
-
-def guard(owner: str, arrays: Sequence[Any], pullback: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a pullback that first makes sure that nobody wrote into the arrays since the forward pass."""
-
-    def marks() -> list[int]:
-        return [hash(to_numpy(a).tobytes()) for a in arrays if isinstance(a, xp.ndarray)]
-
-    before = marks()
-
-    def guarded(dy: Any, *, input_grad: bool = True) -> Any:
-        if marks() != before:
-            raise RuntimeError(f"{owner}: an input was written to in place between forward and backward")
-        return call_pullback(pullback, dy, input_grad)
-
-    return guarded
-
-
-def backpropagate(results: Sequence[tuple[Tensor, Any]], *, release: bool) -> Pairs:
-    """Send upstream gradients back to the leaves; return each leaf once, with the sum of its gradients.
-
-    Args:
-        results: the tensors to start from, each with its upstream gradient.
-        release: free each pullback once it is used, which leaves the graph used up.
-    """
-    pending: dict[int, list[Any]] = {}
-    leaves: dict[int, tuple[Tensor, Array]] = {}
-
-    def send(tensor: Tensor, gradient: Any) -> None:
-        node = tensor._node
-        if gradient is None or not tensor.requires_grad:
-            return
-        if node is None:
-            known = leaves.get(id(tensor))
-            leaves[id(tensor)] = (tensor, gradient if known is None else known[1] + gradient)
-        else:
-            slots = pending.setdefault(id(node), [None] * node.outputs)
-            known_slot = slots[tensor._slot]
-            slots[tensor._slot] = gradient if known_slot is None else known_slot + gradient
-
-    for tensor, gradient in results:
-        send(tensor, gradient)
-    order = _sources_first([tensor._node for tensor, _ in results if tensor._node is not None])
-    while order:
-        node = order.pop()
-        slots = pending.pop(id(node), None)
-        if slots is None:
-            continue
-        if node.pullback is None:
-            raise RuntimeError(
-                f"backward: the graph through {node.owner!r} was used by an earlier backward; "
-                "run the forward pass again"
-            )
-        for tensor, gradient in node.pullback(slots[0] if node.outputs == 1 else tuple(slots)):
-            send(tensor, gradient)
-        if release:
-            node.pullback, node.sources = None, ()
-    return list(leaves.values())
-
-
-def _sources_first(roots: Sequence[Node]) -> list[Node]:
-    """Return all nodes below the roots, each after the nodes it came from, without recursion."""
-    order: list[Node] = []
-    seen: set[int] = set()
-    stack = [(node, False) for node in roots]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((s._node, False) for s in node.sources if s._node is not None)
-    return order

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "minidl"
 
 FLOORS = (
     {"backend", "threads"},
-    {"ops", "init"},
+    {"ops", "init", "tape"},
     {"tensor", "tiling"},
     {"functional"},
     {"layers"},

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.backend import Array, check_float, xp
-from minidl.tensor import Tensor, backpropagate, check_upstream, no_grad
+from minidl.tape import backpropagate, no_grad
+from minidl.tensor import Tensor, check_upstream
 
 
 def vjp(f: Callable[..., Any], *arrays: Array) -> tuple[Any, Callable[[Any], Any]]:
@@ -27,14 +28,18 @@ def vjp(f: Callable[..., Any], *arrays: Array) -> tuple[Any, Callable[[Any], Any
     with no_grad(recording=True):
         result = f(*inputs)
     parts = result if isinstance(result, tuple) else (result,)
-    tensors = [part if isinstance(part, Tensor) else Tensor(part) for part in parts]
-    values = tuple(t._data for t in tensors)
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                f"vjp: expected f to return a Tensor, or a tuple of them, got {type(part).__name__}"
+            )
+    values = tuple(t.data for t in parts)
     y = values if isinstance(result, tuple) else values[0]
 
     def pullback(dy: Any) -> Any:
         dy = check_upstream(dy, y, "vjp")
         upstream = dy if isinstance(result, tuple) else (dy,)
-        found = backpropagate(list(zip(tensors, upstream, strict=True)), release=False)
+        found = backpropagate(list(zip(parts, upstream, strict=True)), release=False)
         gradients = {id(leaf): gradient for leaf, gradient in found}
         dx = tuple(gradients[id(x)] if id(x) in gradients else xp.zeros_like(x._data) for x in inputs)
         return dx if len(dx) > 1 else dx[0]
@@ -69,6 +74,8 @@ def jacobian(f: Callable[[Any], Any], x: Array, per_sample: bool = False) -> Arr
     """
     check_float(x, "jacobian")
     y, pullback = vjp(f, x)
+    if isinstance(y, tuple):
+        raise TypeError(f"jacobian: expected f to return one Tensor, got {len(y)}")
     if per_sample and (not x.ndim or not y.ndim or len(y) != len(x)):
         raise ValueError(
             f"jacobian: expected (N, ...) to (N, ...) for per_sample, got {x.shape} to {y.shape}"

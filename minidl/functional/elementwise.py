@@ -299,7 +299,7 @@ def exp(x: Array | Tensor) -> Any:
         >>> import minidl
         >>> from minidl import functional as F
         >>> F.exp(minidl.asarray([0.0, 1.0]))
-        array([1. , 2.7182817], dtype=float32)
+        array([1. , 2.71828], dtype=float32)
     """
     return apply(ops.exp, x)
 

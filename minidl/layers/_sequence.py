@@ -31,7 +31,8 @@ class SequenceLayer(Layer):
             return self.forward(x, mask)
         arrays = tuple(part._data if isinstance(part, Tensor) else part for part in parts)
         y, pullback = self.vjp(arrays if isinstance(x, tuple) else arrays[0], mask)
-        if not wants_gradient(*parts, *self.parameters()):
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        if not wants_gradient([*tensors, *self.parameters()]):
             return constant(y)
         wanted = any(isinstance(part, Tensor) and part.requires_grad for part in parts)
 
@@ -40,4 +41,4 @@ class SequenceLayer(Layer):
             gradients = zip(parts, dx if isinstance(x, tuple) else (dx,), strict=True) if wanted else ()
             return [*pairs, *((p, g) for p, g in gradients if isinstance(p, Tensor) and p.requires_grad)]
 
-        return record(repr(self), y, [part for part in parts if isinstance(part, Tensor)], backward)
+        return record(type(self).__name__, y, tensors, backward)

@@ -5,7 +5,8 @@ from typing import Any, Self, TypeAlias
 
 from minidl.backend import DEBUG, Array, copy_into, xp
 from minidl.layers.parameter import Buffer, Parameter
-from minidl.tensor import Tensor, call_pullback, check_upstream, constant, guard, record, wants_gradient
+from minidl.tape import call_pullback, guard
+from minidl.tensor import Tensor, check_upstream, constant, record, wants_gradient
 
 Pairs: TypeAlias = "list[tuple[Parameter, Array]]"
 Pullback: TypeAlias = "Callable[..., tuple[Any, Pairs]]"
@@ -80,12 +81,13 @@ class Layer:
         return y, paired
 
     def _debug(self, x: Any, arrays: list[Any], y: Any, pullback: Callable[..., Any]) -> Callable[..., Any]:
-        """Name the layer that makes the first NaN, and watch its inputs until the backward pass."""
-        first = y[0] if isinstance(y, tuple) else y
+        """Name the layer that makes the first NaN, and watch its arrays until the backward pass."""
+        outputs = y if isinstance(y, tuple) else (y,)
+        first = outputs[0]
         inputs = x if isinstance(x, tuple) else (x,)
         if xp.isnan(first).any() and not any(a.dtype.kind == "f" and xp.isnan(a).any() for a in inputs):
             raise FloatingPointError(f"{self!r}: the first NaN appears in its output")
-        return guard(repr(self), [*inputs, *arrays], pullback)
+        return guard(repr(self), [*inputs, *arrays, *outputs], pullback)
 
     def forward(self, x: Any) -> Any:
         """Return the output for an array, and keep what ``backward`` needs."""
@@ -181,6 +183,8 @@ class Layer:
         Raises:
             ValueError: with the lists of missing, unexpected and mis-shaped paths.
         """
+        if not hasattr(state, "keys"):
+            raise TypeError(f"load_state: expected arrays by path, got {type(state).__name__}")
         own = {path: value for path, value in self._walk() if not isinstance(value, Layer)}
         problems = []
         if strict:
@@ -227,13 +231,15 @@ class Layer:
         return self
 
     def astype(self, dtype: Any) -> Self:
-        """Convert parameters, their gradients and floating-point buffers; return the layer."""
+        """Convert parameters, gradients and buffers, these to at least single; return the layer."""
+        if xp.dtype(dtype).kind != "f":
+            raise TypeError(f"astype: expected a floating-point dtype, got {xp.dtype(dtype)}")
         for parameter in self.parameters():
             grad = parameter.grad
             parameter.rebind(parameter.data.astype(dtype), None if grad is None else grad.astype(dtype))
         for _, buffer in self.buffers():
             if buffer.data.dtype.kind == "f":
-                buffer.data = buffer.data.astype(dtype)
+                buffer.data = buffer.data.astype(xp.promote_types(dtype, xp.float32))
         return self
 
     def extra_repr(self) -> str:

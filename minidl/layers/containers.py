@@ -140,7 +140,7 @@ class Residual(Layer):
             )
 
     def extra_repr(self) -> str:
-        return f"{self.layer!r}" + (f", shortcut={self.shortcut!r}" if self.shortcut else "")
+        return f"{self.layer!r}" + (f", shortcut={self.shortcut!r}" if self.shortcut is not None else "")
 
 
 class Parallel(Container):

@@ -43,4 +43,4 @@ class Linear(Layer):
         return self.bind(ops.linear, x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return ", ".join([*map(str, self.weight.shape), *([] if self.bias else ["bias=False"])])
+        return ", ".join([*map(str, self.weight.shape), *([] if self.bias is not None else ["bias=False"])])

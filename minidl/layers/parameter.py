@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minidl.backend import Array, asarray, copy_into, xp
+from minidl.backend import Array, asarray, check_shape, copy_into, xp
 from minidl.tensor import Tensor
 
 
@@ -23,6 +23,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: object, name: str = "") -> None:
         super().__init__(data, requires_grad=True)
+        self._data = self._data.copy()  # its own, whatever the caller does with the array
         self.name = name
 
     @property
@@ -50,8 +51,10 @@ class Parameter(Tensor):
 
     def accumulate(self, gradient: Array) -> None:
         """Add a gradient to ``grad``, in the array that is there."""
+        if gradient.shape != self._data.shape:
+            check_shape(gradient, self._data.shape, f"gradient of {self.name or 'a parameter'}")
         if self._grad is None:
-            self._grad = gradient.copy()
+            self._grad = gradient.astype(self._data.dtype)
         else:
             self._grad += gradient
 

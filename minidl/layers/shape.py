@@ -1,13 +1,14 @@
 """Layers that only rearrange their input, or wrap a function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minidl import ops
-from minidl.backend import Array
+from minidl.backend import Array, check_array
 from minidl.layers.base import Layer, Pullback
 from minidl.layers.parameter import Parameter
-from minidl.tensor import Tensor, backpropagate, no_grad
+from minidl.tape import backpropagate, no_grad
+from minidl.tensor import Tensor
 
 
 class Identity(Layer):
@@ -39,7 +40,11 @@ class Reshape(Layer):
 
     sample_wise = True
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: Sequence[int]) -> None:
+        if not hasattr(shape, "__len__") or any(type(n) is not int for n in shape):
+            raise TypeError(f"Reshape: expected a tuple of ints, got {shape!r}")
+        if sum(n == -1 for n in shape) > 1 or any(n < -1 for n in shape):
+            raise ValueError(f"Reshape: expected lengths of at least 0, at most one of them -1, got {shape}")
         self.shape = tuple(shape)
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
@@ -53,8 +58,8 @@ class Function(Layer):
     """A layer from any composition of ``minidl.functional``, and of other layers.
 
     Args:
-        f: takes a Tensor, and one more for each parameter, and returns a Tensor.
-        *parameters: trained with the layer, in the order in which ``f`` takes them.
+        f: takes a Tensor, then the parts, and returns a Tensor.
+        *parts: parameters and layers, in the order in which ``f`` takes them; trained with this one.
 
     Example:
         >>> from minidl.backend import asarray
@@ -67,16 +72,22 @@ class Function(Layer):
         array([10.], dtype=float32)
     """
 
-    def __init__(self, f: Callable[..., Any], *parameters: Parameter) -> None:
+    def __init__(self, f: Callable[..., Any], *parts: Parameter | Layer) -> None:
         if not callable(f):
             raise TypeError(f"Function: expected a function of Tensors, got {type(f).__name__}")
+        for part in parts:
+            if not isinstance(part, (Parameter, Layer)):
+                raise TypeError(
+                    f"Function: expected parameters and layers after f, got {type(part).__name__}"
+                )
         self.f = f
-        self.weights = list(parameters)
+        self.parts = list(parts)
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
+        check_array(x, "Function")
         leaf = Tensor(x, requires_grad=x.dtype.kind == "f")
         with no_grad(recording=True):
-            y = self.f(leaf, *self.weights)
+            y = self.f(leaf, *self.parts)
         if not isinstance(y, Tensor):
             raise TypeError(f"{self!r}: expected the function to return a Tensor, got {type(y).__name__}")
 
@@ -85,7 +96,14 @@ class Function(Layer):
             dx = next((g for tensor, g in found if tensor is leaf), None)
             if input_grad and dx is None:
                 dx = ops.multiply(x, 0)[0]
-            return (dx if input_grad else None), [(p, g) for p, g in found if isinstance(p, Parameter)]
+            pairs = [(p, g) for p, g in found if isinstance(p, Parameter)]
+            own = {id(p) for p in self.parameters()}
+            for parameter, _ in pairs:
+                if id(parameter) not in own:
+                    raise ValueError(
+                        f"{self!r}: expected {parameter!r} to be handed over: Function(f, its_layer)"
+                    )
+            return (dx if input_grad else None), pairs
 
         return y.data, pullback
 

@@ -23,6 +23,16 @@ def operand(x: Operand, owner: str) -> Operand:
     return x
 
 
+def operands(x: Operand, w: Operand, owner: str) -> tuple[Operand, Operand]:
+    """Return both sides of an operation, checked to be arrays or numbers whose shapes broadcast."""
+    x, w = operand(x, owner), operand(w, owner)
+    if isinstance(x, xp.ndarray) and isinstance(w, xp.ndarray) and x.shape != w.shape:
+        for n, m in zip(reversed(x.shape), reversed(w.shape), strict=False):
+            if n != m and 1 not in (n, m):
+                raise ValueError(f"{owner}: expected shapes that broadcast, got {x.shape} and {w.shape}")
+    return x, w
+
+
 def unbroadcast(gradient: Array, x: Array) -> Array:
     """Sum a gradient over the axes along which ``x`` was broadcast: the adjoint of broadcasting.
 
@@ -42,7 +52,7 @@ def _to_operand(gradient: Array, x: Operand) -> Array | None:
 
 def add(x: Operand, w: Operand) -> Binary:
     """y = x + w."""
-    x, w = operand(x, "add"), operand(w, "add")
+    x, w = operands(x, w, "add")
     y = xp.asarray(x + w)
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:
@@ -54,7 +64,7 @@ def add(x: Operand, w: Operand) -> Binary:
 
 def subtract(x: Operand, w: Operand) -> Binary:
     """y = x - w."""
-    x, w = operand(x, "subtract"), operand(w, "subtract")
+    x, w = operands(x, w, "subtract")
     y = xp.asarray(x - w)
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:
@@ -66,7 +76,7 @@ def subtract(x: Operand, w: Operand) -> Binary:
 
 def multiply(x: Operand, w: Operand) -> Binary:
     """y = x w."""
-    x, w = operand(x, "multiply"), operand(w, "multiply")
+    x, w = operands(x, w, "multiply")
     y = xp.asarray(x * w)
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:
@@ -78,7 +88,7 @@ def multiply(x: Operand, w: Operand) -> Binary:
 
 def divide(x: Operand, w: Operand) -> Binary:
     """y = x / w."""
-    x, w = operand(x, "divide"), operand(w, "divide")
+    x, w = operands(x, w, "divide")
     y = xp.asarray(x / w)
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:
@@ -91,7 +101,7 @@ def divide(x: Operand, w: Operand) -> Binary:
 
 def power(x: Operand, w: Operand) -> Binary:
     """y = x^w; for an array exponent x > 0, and at x = 0 its gradient is zero."""
-    x, w = operand(x, "power"), operand(w, "power")
+    x, w = operands(x, w, "power")
     y = xp.asarray(x**w)
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:
@@ -110,7 +120,7 @@ def power(x: Operand, w: Operand) -> Binary:
 
 def maximum(x: Operand, w: Operand) -> Binary:
     """y = max(x, w); where both are equal the first takes the gradient."""
-    x, w = operand(x, "maximum"), operand(w, "maximum")
+    x, w = operands(x, w, "maximum")
     y = xp.asarray(xp.maximum(x, w))
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:
@@ -123,7 +133,7 @@ def maximum(x: Operand, w: Operand) -> Binary:
 
 def minimum(x: Operand, w: Operand) -> Binary:
     """y = min(x, w); where both are equal the first takes the gradient."""
-    x, w = operand(x, "minimum"), operand(w, "minimum")
+    x, w = operands(x, w, "minimum")
     y = xp.asarray(xp.minimum(x, w))
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:
@@ -137,7 +147,7 @@ def minimum(x: Operand, w: Operand) -> Binary:
 def where(x: Operand, w: Operand, *, condition: Array) -> Binary:
     """y = x where the condition holds, w elsewhere."""
     check_array(condition, "where", "the condition as an array")
-    x, w = operand(x, "where"), operand(w, "where")
+    x, w = operands(x, w, "where")
     y = xp.asarray(xp.where(condition, x, w))
 
     def pullback(dy: Array) -> tuple[Array | None, Array | None]:

@@ -74,7 +74,7 @@ def getitem(x: Array, *, index: Any) -> Result:
     """y = x[index], with all of NumPy's indexing."""
     check_array(x, "getitem")
     parts = index if isinstance(index, tuple) else (index,)
-    repeats = any(isinstance(part, (list, tuple, xp.ndarray)) for part in parts)
+    repeats = not all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts)
 
     def pullback(dy: Array) -> Array:
         # dx[index] += dy: what was taken twice gets both gradients

@@ -151,7 +151,7 @@ def test_debugging_looks_at_every_input(monkeypatch):
     layer = made("GRU")
     layer.forward((X, *initial))
     initial[0][...] = 1
-    with pytest.raises(RuntimeError, match=r"GRU\(2, 4\): an input was written to in place"):
+    with pytest.raises(RuntimeError, match=r"GRU\(2, 4\): an array was written to in place"):
         layer.backward((np.ones_like(layer.predict(X)), None))
 
 

@@ -55,14 +55,22 @@ def test_a_function_is_a_layer_with_its_gradients():
     w = Parameter(np.random.default_rng(1).normal(size=(3, 3)), name="w")
     layer = Function(gated, w, Parameter(np.zeros(3), name="b"))
     assert repr(layer) == "Function(gated)"
-    assert [path for path, _ in layer.named_parameters()] == ["weights.0", "weights.1"]
+    assert [path for path, _ in layer.named_parameters()] == ["parts.0", "parts.1"]
     check_gradients(layer, X.astype("float64"))
     check_layer(Sequential(Function(F.tanh), Linear(3, 2, seed=0)), input_shape=(3,))
 
 
-def test_a_function_trains_also_what_it_closes_over():
+def test_a_function_trains_the_layers_it_is_given_and_refuses_those_it_only_captured():
     inner = Linear(3, 2, seed=0)
-    layer = Function(lambda x: F.relu(inner(x)))
+    captured = Function(lambda x: F.relu(inner(x)))
+    with pytest.raises(
+        ValueError, match=r"Parameter\(name='weight'.*to be handed over: Function\(f, its_layer\)"
+    ):
+        captured.backward(np.ones_like(captured.forward(X)))
+    with pytest.raises(TypeError, match="expected parameters and layers after f, got ndarray"):
+        Function(F.relu, X)
+    layer = Function(lambda x, inner: F.relu(inner(x)), inner)
+    assert layer.parameters() == inner.parameters()
     y = layer.forward(X)
     assert layer.backward(np.ones_like(y)).shape == X.shape
     assert inner.weight.grad.any()
