@@ -24,10 +24,11 @@ def build(seed: int) -> Sequential:
         ReLU(),
         MaxPool(2),
         Flatten(),
-        Linear(5 * 5 * 32, 128, seed=seed + 2),
+        Dropout(0.3, seed=seed + 2),
+        Linear(5 * 5 * 32, 128, seed=seed + 3),
         ReLU(),
-        Dropout(0.3, seed=seed + 3),
-        Linear(128, 10, seed=seed + 4),
+        Dropout(0.3, seed=seed + 4),
+        Linear(128, 10, seed=seed + 5),
     )
 
 
@@ -63,7 +64,7 @@ def main() -> None:
     steps = args.steps or args.epochs * len(batches)
     model = build(args.seed)
     criterion = minidl.CrossEntropy()
-    optimizer = AdamW(model.parameters(), lr=one_cycle(4e-3, steps))
+    optimizer = AdamW(model.parameters(), lr=one_cycle(8e-3, steps))
 
     progress = tqdm(islice(chain.from_iterable(repeat(batches)), steps), total=steps, disable=None)
     for step, (x, y) in enumerate(progress):
