@@ -1,41 +1,14 @@
-"""Kernels over images: what hypothesis draws, and the slow loops that say what is right."""
+"""Kernels over images: the slow loops that say what is right."""
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import strategies as st
+
+from minidl.testing.strategies import Geometry as Geometry
+from minidl.testing.strategies import geometries as geometries
 
 Index = tuple[int, ...]
-
-
-class Geometry(NamedTuple):
-    """The size of an image and the options of an operation on it, one entry for each axis."""
-
-    size: Index
-    kernel_size: Index
-    stride: Index
-    padding: tuple[tuple[int, int], ...]
-    dilation: Index
-
-    def options(self, *left_out: str) -> dict[str, Any]:
-        """The keyword arguments of an operation, all but those left out."""
-        return {name: value for name, value in self._asdict().items() if name not in ("size", *left_out)}
-
-
-@st.composite
-def geometries(draw: st.DrawFn, ranks: tuple[int, ...] = (1, 2, 3), ceil: bool = False) -> Geometry:
-    """Kernels that fit their image, as often as not only just; with ``ceil``, padded as pooling allows."""
-    axes = []
-    for _ in range(draw(st.sampled_from(ranks))):
-        kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
-        reach = (kernel - 1) * dilation + 1
-        most = min(2, reach - 1) if ceil else 2
-        before, after = draw(st.integers(0, most)), draw(st.integers(0, most))
-        size = max(1, reach - before - after) + draw(st.integers(0, 4))
-        axes.append((size, kernel, draw(st.integers(1, 3)), (before, after), dilation))
-    return Geometry(*zip(*axes, strict=True))
 
 
 def output_size(g: Geometry) -> Index:
