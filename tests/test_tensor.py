@@ -2,12 +2,14 @@
 
 import copy
 import operator
+import pickle
 
 import numpy as np
 import pytest
 
 import minidl
 from minidl import Tensor, ops
+from minidl import functional as F
 
 RNG = np.random.default_rng(0)
 X, W = RNG.uniform(0.5, 2.0, size=(2, 3, 3))
@@ -143,8 +145,16 @@ def test_bad_input_is_refused_and_nothing_is_collected(call, error, message):
 
 def test_an_upstream_may_be_a_tensor_and_takes_the_dtype_of_the_result():
     x = leaf([1.0, 2.0])
-    (x * 2).backward(Tensor(np.array([1.0, 10.0])))
+    F.relu(x * 2).backward(Tensor(np.array([1.0, 10.0])))
     assert (x.grad.tolist(), x.grad.dtype) == ([2, 20], "float32")
+    y = leaf([1.0, 2.0])
+    y.backward(np.array([1.0, 10.0]))
+    assert y.grad.dtype == "float32"
+
+
+def test_a_function_of_numpy_does_not_run_on_a_tensor_behind_its_back():
+    with pytest.raises(TypeError, match="does not support ufuncs"):
+        np.exp(leaf(X))
 
 
 def test_integers_take_part_as_constants():
@@ -160,3 +170,37 @@ def test_a_parameter_can_be_copied_with_its_gradient():
     q = copy.deepcopy(p)
     q.data[...] = 5
     assert (p.data.tolist(), q.grad.tolist(), q.name, q.requires_grad) == ([1], [2], "w", True)
+
+
+def test_comparisons_give_arrays_and_single_elements_give_numbers():
+    t = leaf([1.0, 2.0, 3.0])
+    for found, expected in (
+        (t < 2, [True, False, False]),
+        (t <= 2, [True, True, False]),
+        (t > np.array([0.0, 5.0, 2.0]), [True, False, True]),
+        (t >= leaf([1.0, 5.0, 3.0]), [True, False, True]),
+    ):
+        assert type(found) is np.ndarray
+        assert found.tolist() == expected
+    total = t.sum()
+    assert (float(total), f"{total:.2f}", bool(total), bool(total - 6)) == (6.0, "6.00", True, False)
+    assert f"{t}" == repr(t)
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(t)
+
+
+def test_only_a_leaf_can_be_copied():
+    t = leaf([1.0])
+    assert copy.deepcopy(t).data.tolist() == [1]
+    for clone in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(
+            RuntimeError, match=r"only a leaf can be copied or pickled; use tensor.detach\(\)"
+        ):
+            clone(t * 2)
+    assert pickle.loads(pickle.dumps((t * 2).detach())).data.tolist() == [2]
+
+
+def test_an_index_may_be_a_tensor():
+    x = leaf(X)
+    x[Tensor([0, 0]), Tensor([1, 1])].sum().backward()
+    assert x.grad[0, 1] == 2

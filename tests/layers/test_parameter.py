@@ -33,8 +33,10 @@ def test_assigning_copies_into_the_arrays_that_are_there():
     p.data = Tensor([7.0, 8.0])
     p.grad = None
     assert p.grad is None
-    p.grad = [1.0, 2.0]
+    given = np.array([1.0, 2.0], "float32")
+    p.grad = given
     grad = p.grad
+    assert grad is not given
     p.grad = None
     assert (p.grad is grad, grad.tolist()) == (True, [0, 0])
     assert repr(p) == "Parameter(name='w', shape=(2,), dtype=float32)"
