@@ -6,6 +6,7 @@ differently stands in this file and nowhere else.
 
 import functools
 import importlib
+import operator
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -142,7 +143,7 @@ _default_generator: "np.random.Generator | None" = None  # made when first asked
 def seed(n: int) -> None:
     """Seed the default generator, which serves everything that was not given a seed of its own."""
     global _default_generator
-    _default_generator = np.random.default_rng(n)
+    _default_generator = np.random.default_rng(check_seed(n))
 
 
 def generator(seed: Seed = None) -> "np.random.Generator":
@@ -150,14 +151,27 @@ def generator(seed: Seed = None) -> "np.random.Generator":
 
     Random numbers are drawn by NumPy on both backends, so that both start from the same weights.
     """
-    if isinstance(seed, np.random.Generator):
-        return seed
     if seed is not None:
-        return np.random.default_rng(seed)
+        return np.random.default_rng(check_seed(seed))  # which returns a generator as it is
     global _default_generator
     if _default_generator is None:
         _default_generator = np.random.default_rng()
     return _default_generator
+
+
+def check_seed(seed: Seed) -> Seed:
+    """Return a seed, as Python's int where it is a number, and refuse what is none."""
+    if seed is None or isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(
+            f"seed: expected an int, a numpy.random.Generator or None, got {type(seed).__name__}; "
+            "use numpy.random.default_rng(...) for a generator"
+        )
+    number = check_int(seed, "seed", "seed")
+    if number < 0:
+        raise ValueError(f"seed: expected an int of at least 0, got {number}")
+    return number
 
 
 def generator_state(seed: Seed = None) -> dict[str, Any]:
@@ -319,6 +333,16 @@ def check_shape(x: Array, shape: tuple[int, ...], owner: str) -> None:
     check_array(x, owner)
     if x.shape != shape:
         raise ValueError(f"{owner}: expected shape {shape}, got {x.shape}")
+
+
+def check_int(value: object, owner: str, name: str) -> int:
+    """Return a whole number, one of NumPy's too, as Python's int; refuse everything else, and booleans."""
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+    raise TypeError(f"{owner}: expected {name} as an int, got {type(value).__name__}")
 
 
 def check_axis(axis: int, ndim: int, owner: str) -> int:

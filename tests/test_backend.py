@@ -262,3 +262,26 @@ def test_the_state_of_another_kind_of_generator_is_refused() -> None:
         backend.load_generator_state(state)
     with pytest.raises(ValueError, match="got one of None"):
         backend.load_generator_state({})
+
+
+@pytest.mark.parametrize("n", [3, np.int64(3), np.uint8(3)])
+def test_a_seed_is_its_number_whatever_counts_it(n) -> None:
+    assert backend.draw_seed(n) == backend.draw_seed(3)
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        ("a", TypeError, r"seed: expected an int, a numpy.random.Generator or None, got str"),
+        (True, TypeError, r"seed: expected an int, a numpy.random.Generator or None, got bool"),
+        (1.0, TypeError, r"seed: expected an int, .* got float"),
+        (np.random.RandomState(0), TypeError, r"got RandomState; use numpy.random.default_rng"),
+        (-1, ValueError, r"seed: expected an int of at least 0, got -1"),
+    ],
+)
+def test_what_is_no_seed_is_refused_and_changes_nothing(n, error, message) -> None:
+    minidl.seed(1)
+    for use in (minidl.seed, backend.generator, lambda seed: minidl.Linear(3, 2, seed=seed)):
+        with pytest.raises(error, match=message):
+            use(n)
+    assert backend.draw_seed() == backend.draw_seed(1)

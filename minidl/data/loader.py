@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, Seed, asarray, generator, to_numpy, xp
+from minidl.backend import Array, Seed, asarray, check_seed, draw_seed, to_numpy, xp
 
 
 class DataLoader:
@@ -59,7 +59,8 @@ class DataLoader:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self._seed = seed if isinstance(seed, int) else int(generator(seed).integers(2**63))
+        number = check_seed(seed)
+        self._seed = number if isinstance(number, int) else draw_seed(number)
         self._epoch = self._position = 0  # where the latest iterator is
         self._next = (0, 0)  # where the next one begins
 

@@ -270,3 +270,16 @@ def test_a_source_with_labels_of_its_own_is_read_by_position(shuffle) -> None:
     for x, y in DataLoader((np.arange(6), series), 2, shuffle=shuffle, seed=0):
         assert to_numpy(y).tolist() == [10 * n for n in to_numpy(x)]
     assert sorted(epoch(DataLoader(series, 4, shuffle=shuffle, seed=0))) == [0, 10, 20, 30, 40, 50]
+
+
+def test_a_seed_is_its_number_whatever_counts_it() -> None:
+    orders = [
+        epoch(DataLoader(np.arange(50), 8, shuffle=True, seed=n)) for n in (3, np.int64(3), np.uint8(3))
+    ]
+    assert orders[0] == orders[1] == orders[2]
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (np.int64(-1), ValueError), ("a", TypeError)])
+def test_what_is_no_seed_is_refused_at_once(seed, error) -> None:
+    with pytest.raises(error, match=r"seed: expected an int"):
+        DataLoader(np.arange(4), 2, shuffle=True, seed=seed)
