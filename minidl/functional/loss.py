@@ -97,7 +97,8 @@ def cross_entropy_probabilities(
 
     Raises:
         TypeError: not arrays, probabilities that are not floating-point, labels that are not integers.
-        ValueError: shapes that do not agree, a label out of range, an unknown reduction.
+        ValueError: shapes that do not agree, a label out of range, numbers that are no probabilities, or an
+            unknown reduction.
 
     Example:
         >>> import minidl
@@ -128,7 +129,8 @@ def nll_loss(
 ) -> Any:
     """Negative log-likelihood of labels, or of a distribution, under log-probabilities.
 
-    ``loss = -sum_k q_k x_k`` for each row: after ``log_softmax`` it is the cross-entropy of the logits.
+    ``loss = -sum_k q_k x_k`` for each row: after ``log_softmax`` it is the cross-entropy of the logits. As in
+    PyTorch any numbers may stand for x; those above 0 are the logarithm of no probability.
 
     Args:
         log_probabilities: ``(..., K)``, the classes on the last axis.
@@ -175,7 +177,8 @@ def kl_div(
     divergence has it: PyTorch calls that ``"batchmean"``.
 
     Args:
-        log_probabilities: ``(..., K)``, the classes on the last axis, as they come from ``log_softmax``.
+        log_probabilities: ``(..., K)``, the classes on the last axis, as they come from ``log_softmax``;
+            whether they are logarithms of probabilities is not checked.
         target: a distribution of the same shape. It takes no gradient.
         log_target: whether the target is given by its logarithms.
         reduction: ``"mean"`` over the rows, ``"sum"`` or ``"none"``.

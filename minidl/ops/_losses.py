@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from minidl.backend import Array, check_array, check_float, check_labels, check_shape, xp
+from minidl.backend import Array, check_array, check_float, check_labels, check_shape, violated, xp
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
@@ -133,6 +133,16 @@ def _check_classes(
         check_float(weight, f"{owner}: weight")
         check_shape(weight, scores.shape[-1:], f"{owner}: weight")
     return labelled
+
+
+def check_probabilities(p: Array, owner: str, remedy: str) -> Array:
+    """Tell which numbers lie in [0, 1], or are NaN, as an array of booleans; see ``violated``."""
+    inside = xp.asarray(~((p < 0) | (p > 1)))
+    if violated(inside):
+        raise ValueError(
+            f"{owner}: expected probabilities in [0, 1], got {p[~inside][0]}; for logits use {remedy}"
+        )
+    return inside
 
 
 def narrowed(dp: Array, dtype: Any) -> Array:

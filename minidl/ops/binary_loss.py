@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, check_array, check_shape, violated, xp
-from minidl.ops._losses import log, narrowed, read_target, reciprocal, reduced
+from minidl.backend import Array, check_array, check_shape, xp
+from minidl.ops._losses import check_probabilities, log, narrowed, read_target, reciprocal, reduced
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
@@ -36,7 +36,9 @@ def binary_cross_entropy(
     owner = "binary_cross_entropy"
     t = read_target(probabilities, target, reduction, owner)
     c = _positive_weight(pos_weight, t, owner)
-    p = _checked_probabilities(widen(probabilities), owner)
+    p = widen(probabilities)
+    remedy = "binary_cross_entropy_with_logits, or BinaryCrossEntropy(from_logits=True)"
+    p = xp.where(check_probabilities(p, owner, remedy), p, xp.nan)
     yes, no = xp.where(t == 0, 1, p), xp.where(t == 1, 1, 1 - p)  # 0 log 0 = 0
     value, spread = reduced(xp.asarray(0 - c * t * log(yes) - (1 - t) * log(no)), reduction)
 
@@ -92,17 +94,6 @@ def _positive_weight(weight: Array | float, target: Array, owner: str) -> Array 
     check_array(weight, f"{owner}: pos_weight", "a number or an array")
     check_shape(weight, target.shape[-1:], f"{owner}: pos_weight")
     return weight.astype(target.dtype, copy=False)
-
-
-def _checked_probabilities(p: Array, owner: str) -> Array:
-    """Refuse numbers that are no probabilities; NaN may pass."""
-    inside = xp.asarray(~((p < 0) | (p > 1)))
-    if violated(inside):
-        raise ValueError(
-            f"{owner}: expected probabilities in [0, 1], got {p[~inside][0]}; "
-            "for logits use binary_cross_entropy_with_logits, or BinaryCrossEntropy(from_logits=True)"
-        )
-    return xp.where(inside, p, xp.nan)
 
 
 def _check_focal(alpha: float | None, gamma: float) -> None:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from minidl.backend import Array, xp
 from minidl.ops._losses import (
     Classes,
+    check_probabilities,
     check_reduction,
     log,
     narrowed,
@@ -69,6 +70,9 @@ def cross_entropy_probabilities(
     wanted = read_classes(probabilities, target, weight, ignore_index, label_smoothing, owner)
     p = widen(probabilities).reshape(-1, probabilities.shape[-1])
     q = _dense(wanted, p.shape)
+    counted = xp.where((q != 0).any(axis=-1, keepdims=True), p, 0)  # an ignored row may hold anything
+    inside = check_probabilities(counted, owner, "cross_entropy, or CrossEntropy(from_logits=True)")
+    q = xp.where(inside.all(axis=-1, keepdims=True), q, xp.nan)
     asked = xp.where(q == 0, 1, p)  # 0 log 0 = 0
     losses = 0 - (q * log(asked)).sum(axis=-1)  # a bare minus would report a perfect answer as -0
     value, spread = reduced(losses.reshape(probabilities.shape[:-1]), reduction, wanted.divisor)

@@ -85,7 +85,8 @@ class TestCrossEntropy:
     def test_m12_the_gradient_is_of_what_is_reported(self, choice):
         logits, asked = case(*choice)
         assert_pullback(functools.partial(cross_entropy, **asked), logits)
-        assert_pullback(functools.partial(cross_entropy_probabilities, **asked), softmax(logits)[0] + 0.1)
+        inner = 0.8 * softmax(logits)[0] + 0.1
+        assert_pullback(functools.partial(cross_entropy_probabilities, **asked), inner)
 
     @pytest.mark.parametrize("choice", OPTIONS)
     def test_agrees_with_torch(self, choice, torch):
@@ -190,10 +191,18 @@ class TestExtremes:
         np.testing.assert_allclose(y, -math.log(float(least[0, 0])), rtol=1e-6)
         np.testing.assert_array_equal(pullback(np.ones_like(y)), [[-math.inf, 0]])
 
-    def test_a_negative_probability_has_no_logarithm(self):
-        y, pullback = cross_entropy_probabilities(np.array([[-0.5, 1.5]]), target=np.array([0]))
-        assert np.isnan(y)
-        np.testing.assert_array_equal(pullback(np.ones_like(y)), [[math.nan, 0]])
+    @pytest.mark.parametrize("bad", [-0.5, 3.0, math.inf])
+    @pytest.mark.parametrize("target", [np.array([1, 0]), np.array([[0.0, 1.0], [1.0, 0.0]])])
+    def test_what_is_no_probability_is_refused(self, bad, target, monkeypatch):
+        p = np.array([[bad, 0.5], [0.5, 0.5]])
+        with pytest.raises(
+            ValueError, match=rf"cross_entropy_probabilities: .* in \[0, 1\], got {bad}; for logits use"
+        ):
+            cross_entropy_probabilities(p, target=target)
+        monkeypatch.setattr(backend, "name", "cupy")
+        y, pullback = cross_entropy_probabilities(p, target=target, reduction="none")
+        np.testing.assert_array_equal(np.isnan(y), [True, False])
+        np.testing.assert_array_equal(np.isnan(pullback(np.ones(2))).all(axis=1), [True, False])
 
     def test_minus_infinity_is_probability_zero(self):
         logits = np.array([[-math.inf, 0.0]])
