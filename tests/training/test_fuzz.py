@@ -124,7 +124,6 @@ def bounded(content: bytes) -> Iterator[None]:
 
 def try_to_load(subject, content: bytes) -> bool:
     """Tell whether a spoilt file loads, which it may only do with what was written, and what it takes."""
-    subject.reset()
     subject.path.write_bytes(content)
     start = time.process_time()
     try:
@@ -139,6 +138,7 @@ def try_to_load(subject, content: bytes) -> bool:
     finally:
         assert time.process_time() - start < 10, "a hang"
     assert subject.is_loaded()
+    subject.reset()
     return True
 
 
@@ -156,6 +156,9 @@ def test_the_file_as_written_loads(subject) -> None:
     assert try_to_load(subject, subject.content)
 
 
+HOPELESS = (spoiling.cut, spoiling.lengthened, spoiling.length_changed, spoiling.duplicated, spoiling.foreign)
+
+
 def fuzz(subject, numbers: range) -> None:
     for number in numbers:
         way = spoiling.WAYS[number % len(spoiling.WAYS)]
@@ -165,12 +168,7 @@ def fuzz(subject, numbers: range) -> None:
         except BaseException as error:
             error.add_note(f"{way.__name__}, number {number}")
             raise
-        harmless = content == subject.content or way in (
-            spoiling.reworded,
-            spoiling.exchanged,
-            spoiling.flipped,
-        )
-        assert harmless or not loaded, f"{way.__name__}, number {number}"
+        assert not (loaded and way in HOPELESS), f"{way.__name__}, number {number}"
 
 
 def test_hundreds_of_spoilt_files(subject, traced) -> None:
