@@ -101,7 +101,7 @@ else:
 
     def __getattr__(name: str) -> object:
         """Import a wing, such as `minidl.training`, when it is first asked for."""
-        if name not in ("distributed", "interop", "testing", "training"):
+        if name not in ("testing", "training"):
             raise AttributeError(f"module 'minidl' has no attribute {name!r}")
         from importlib import import_module
 
