@@ -347,8 +347,8 @@ def check_int(value: object, owner: str, name: str) -> int:
 
 def check_axis(axis: int, ndim: int, owner: str) -> int:
     """Return an axis counted from the front, or raise naming the range."""
-    if not isinstance(axis, int):
-        raise TypeError(f"{owner}: expected axis as an int, got {type(axis).__name__}")
+    if type(axis) is not int:
+        axis = check_int(axis, owner, "axis")
     if not -ndim <= axis < ndim:
         span = f"between {-ndim} and {ndim - 1}" if ndim else "of an array with axes (this one is 0-d)"
         raise ValueError(f"{owner}: expected axis {span}, got {axis}")

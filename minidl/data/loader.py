@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, Seed, asarray, check_seed, draw_seed, to_numpy, xp
+from minidl.backend import Array, Seed, asarray, check_int, check_seed, draw_seed, to_numpy, xp
 
 
 class DataLoader:
@@ -44,9 +44,8 @@ class DataLoader:
     def __init__(
         self, arrays: Any, batch_size: int, shuffle: bool = False, drop_last: bool = False, seed: Seed = None
     ) -> None:
-        if type(batch_size) is not int:
-            raise TypeError(f"DataLoader: expected batch_size as an int, got {type(batch_size).__name__}")
-        if batch_size < 1:
+        self.batch_size = check_int(batch_size, "DataLoader", "batch_size")
+        if self.batch_size < 1:
             raise ValueError(f"DataLoader: expected batch_size >= 1, got {batch_size}")
         self._source = _by_position(arrays)
         self._size = _common_length(self._source)
@@ -56,7 +55,6 @@ class DataLoader:
                 "make it a list, or let it shuffle itself"
             )
         self._one_shot = self._size is None and iter(arrays) is arrays
-        self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
         number = check_seed(seed)

@@ -1,7 +1,7 @@
 """Activations as layers: thin surfaces over the ops of the same names, explained in `minidl.functional`."""
 
 from minidl import ops
-from minidl.backend import Array
+from minidl.backend import Array, check_int
 from minidl.layers.base import Layer, Pullback
 
 
@@ -36,9 +36,7 @@ class _AlongAxis(Layer):
     """A function along one axis; along the first it couples the samples of a batch."""
 
     def __init__(self, axis: int = -1) -> None:
-        if not isinstance(axis, int):
-            raise TypeError(f"{type(self).__name__}: expected axis as an int, got {type(axis).__name__}")
-        self.axis = axis
+        self.axis = check_int(axis, type(self).__name__, "axis")
 
     def extra_repr(self) -> str:
         return "" if self.axis == -1 else f"axis={self.axis}"

@@ -47,8 +47,8 @@ class MultiHeadAttention(SequenceLayer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        check_sizes("MultiHeadAttention", embed_dim=embed_dim)
-        check_heads(embed_dim, num_heads, "MultiHeadAttention")
+        (embed_dim,) = check_sizes("MultiHeadAttention", embed_dim=embed_dim)
+        num_heads = check_heads(embed_dim, num_heads, "MultiHeadAttention")
         if rotary and embed_dim // num_heads % 2:
             raise ValueError(
                 f"MultiHeadAttention: expected heads of an even size for rotary positions, "

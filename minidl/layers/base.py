@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeAlias
 
-from minidl.backend import DEBUG, Array, copy_into, xp
+from minidl.backend import DEBUG, Array, check_int, copy_into, xp
 from minidl.layers.parameter import Buffer, Parameter
 from minidl.tape import call_pullback, guard
 from minidl.tensor import Tensor, check_upstream, constant, record, wants_gradient
@@ -264,10 +264,10 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
     return []
 
 
-def check_sizes(owner: str, **sizes: object) -> None:
-    """Refuse sizes in a constructor that are not positive ints."""
-    for name, size in sizes.items():
-        if not isinstance(size, int):
-            raise TypeError(f"{owner}: expected {name} as an int, got {type(size).__name__}")
-        if size < 1:
-            raise ValueError(f"{owner}: expected {name} of at least 1, got {size}")
+def check_sizes(owner: str, **sizes: object) -> tuple[int, ...]:
+    """Return the sizes given to a constructor as Python's ints; refuse those that are not positive ints."""
+    numbers = {name: check_int(size, owner, name) for name, size in sizes.items()}
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{owner}: expected {name} of at least 1, got {number}")
+    return tuple(numbers.values())

@@ -5,7 +5,7 @@ from typing import Any
 from minidl import init, ops
 from minidl.backend import Array, Seed
 from minidl.layers._repr import arguments
-from minidl.layers.base import Layer, Pullback
+from minidl.layers.base import Layer, Pullback, check_sizes
 from minidl.layers.parameter import Parameter
 from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, per_axis
 
@@ -44,10 +44,9 @@ class Conv(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        counts: dict[str, Any] = {"in_channels": in_channels, "out_channels": out_channels, "groups": groups}
-        for name, count in counts.items():
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(f"Conv: expected {name} as a positive int, got {count!r}")
+        in_channels, out_channels, groups = check_sizes(
+            "Conv", in_channels=in_channels, out_channels=out_channels, groups=groups
+        )
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"Conv: expected groups that divide {in_channels} and {out_channels} channels, got {groups}"

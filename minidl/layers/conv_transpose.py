@@ -47,7 +47,9 @@ class ConvTranspose(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        check_sizes("ConvTranspose", in_channels=in_channels, out_channels=out_channels, groups=groups)
+        in_channels, out_channels, groups = check_sizes(
+            "ConvTranspose", in_channels=in_channels, out_channels=out_channels, groups=groups
+        )
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"ConvTranspose: expected groups that divide {in_channels} and {out_channels} channels, "

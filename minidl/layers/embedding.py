@@ -36,8 +36,9 @@ class Embedding(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        shape = (num_embeddings, embedding_dim)
+        shape = num_embeddings, _ = check_sizes(
+            "Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim
+        )
         weight = init.draw(weight_init, shape, fan_in=1, seed=seed, dtype=dtype)
         self.padding_idx = check_padding_idx(padding_idx, num_embeddings, "Embedding")
         if self.padding_idx is not None:

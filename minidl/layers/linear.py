@@ -34,8 +34,7 @@ class Linear(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        check_sizes("Linear", in_features=in_features, out_features=out_features)
-        shape = (in_features, out_features)
+        shape = _, out_features = check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.weight = Parameter(init.draw(weight_init, shape, seed=seed, dtype=dtype), name="weight")
         self.bias = Parameter(init.zeros((out_features,), dtype=dtype), name="bias") if bias else None
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from minidl import init, ops
-from minidl.backend import Array, Seed, to_numpy, xp
+from minidl.backend import Array, Seed, check_int, to_numpy, xp
 from minidl.layers.base import Layer, Pullback
 from minidl.layers.parameter import Buffer, Parameter
 
@@ -15,12 +15,13 @@ class _Scaled(Layer):
         self, shape: tuple[Any, ...], eps: float, seed: Seed, dtype: Any, weight_init: init.Initializer | None
     ) -> None:
         owner = type(self).__name__
-        if not shape or not all(isinstance(n, int) and n > 0 for n in shape):
+        sizes = tuple(int(n) if isinstance(n, (int, xp.integer)) and n is not True else 0 for n in shape)
+        if not sizes or min(sizes) < 1:
             raise ValueError(f"{owner}: expected positive ints to normalise over, got {shape}")
         if not eps > 0:
             raise ValueError(f"{owner}: expected eps > 0, got {eps}")
         ones = init.constant(1.0) if weight_init is None else weight_init
-        self.weight = Parameter(init.draw(ones, shape, seed=seed, dtype=dtype), name="weight")
+        self.weight = Parameter(init.draw(ones, sizes, seed=seed, dtype=dtype), name="weight")
         self.eps = eps
 
     def extra_repr(self) -> str:
@@ -181,6 +182,7 @@ class GroupNorm(_Affine):
         weight_init: init.Initializer | None = None,
     ) -> None:
         super().__init__((num_features,), eps, seed, dtype, weight_init)
+        num_groups = check_int(num_groups, "GroupNorm", "num_groups")
         if num_groups < 1 or num_features % num_groups:
             raise ValueError(
                 f"GroupNorm: expected num_groups that divide the {num_features} features, got {num_groups}"
@@ -258,4 +260,4 @@ class RMSNorm(_Scaled):
 
 
 def _as_shape(normalized_shape: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    return tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)

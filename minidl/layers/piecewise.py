@@ -46,10 +46,10 @@ class PReLU(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        check_sizes("PReLU", num_parameters=num_parameters)
+        shape = check_sizes("PReLU", num_parameters=num_parameters)
         weight = init.draw(
             init.constant(0.25) if weight_init is None else weight_init,
-            (num_parameters,),
+            shape,
             fan_in=1,
             fan_out=1,
             seed=seed,

@@ -34,8 +34,8 @@ class LearnedPositions(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        check_sizes("LearnedPositions", max_length=max_length, features=features)
-        weight = init.draw(weight_init, (max_length, features), fan_in=1, seed=seed, dtype=dtype)
+        shape = check_sizes("LearnedPositions", max_length=max_length, features=features)
+        weight = init.draw(weight_init, shape, fan_in=1, seed=seed, dtype=dtype)
         self.weight = Parameter(weight, name="weight")
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:

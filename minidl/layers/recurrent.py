@@ -31,17 +31,14 @@ class _Recurrent(SequenceLayer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        check_sizes(
+        self.input_size, self.hidden_size, self.num_layers = check_sizes(
             type(self).__name__, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers
         )
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
         self.bias = bias
         self.bidirectional = bidirectional
-        rng, width = generator(seed), self.gates * hidden_size
+        rng, width = generator(seed), self.gates * self.hidden_size
         for name, size in self._runs():
-            for kind, rows in (("ih", size), ("hh", hidden_size)):
+            for kind, rows in (("ih", size), ("hh", self.hidden_size)):
                 weight = init.draw(weight_init, (rows, width), seed=rng, dtype=dtype)
                 setattr(self, f"weight_{kind}_{name}", Parameter(weight, name=f"weight_{kind}_{name}"))
             for kind in ("ih", "hh") if bias else ():

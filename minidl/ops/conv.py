@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, check_array, check_shape, xp
+from minidl.backend import Array, check_array, check_int, check_shape, xp
 from minidl.ops import _lowering
 from minidl.ops._lowering import (
     LAYOUTS,
@@ -78,6 +78,7 @@ def conv(
     groups: int = 1,
 ) -> tuple[Array, Callable[..., Gradients]]:
     """y = im2row(x) w + b: (N, *spatial, C) to (N, *out, O) with weights (*kernel, C / groups, O)."""
+    groups = check_int(groups, "conv", "groups")
     window = _check_conv(x, w, b, stride, padding, dilation, groups)
     y = _correlate(widen(x), _by_group(_as_rows(widen(w)), groups), window, b)
 
@@ -173,8 +174,6 @@ def _check_conv(
     check_operands(x, w, "conv")
     if w.ndim - 2 not in LAYOUTS:
         raise ValueError(f"conv: expected a weight (*kernel, C / groups, O), got {w.shape}")
-    if not isinstance(groups, int):
-        raise TypeError(f"conv: expected groups as an int, got {groups!r}")
     if groups < 1 or w.shape[-1] % groups:
         raise ValueError(
             f"conv: expected groups that divide the {w.shape[-1]} output channels, got groups={groups}"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, check_shape, xp
+from minidl.backend import Array, check_int, check_shape, xp
 from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, Sizes, make_window, per_axis
 from minidl.ops._precision import check_operands, widen
 from minidl.ops.conv import row2im
@@ -24,6 +24,7 @@ def conv_transpose(
     groups: int = 1,
 ) -> tuple[Array, Callable[..., Gradients]]:
     """y = row2im(x w^T) + b: (N, *spatial, C) to (N, *out, O) with weights (*kernel, O / groups, C)."""
+    groups = check_int(groups, "conv_transpose", "groups")
     _check_channels(x, w, b, groups)
     size = output_size(x.shape[1:-1], w.shape[:-2], stride, padding, output_padding, dilation)
     pixels = widen(x).reshape(math.prod(x.shape[:-1]), groups, x.shape[-1] // groups).swapaxes(0, 1)
@@ -119,8 +120,6 @@ def _check_channels(x: Array, w: Array, b: Array | None, groups: int) -> None:
     check_operands(x, w, "conv_transpose")
     if w.ndim - 2 not in LAYOUTS:
         raise ValueError(f"conv_transpose: expected a weight (*kernel, O / groups, C), got {w.shape}")
-    if not isinstance(groups, int):
-        raise TypeError(f"conv_transpose: expected groups as an int, got {groups!r}")
     if groups < 1 or w.shape[-1] % groups:
         raise ValueError(
             f"conv_transpose: expected groups that divide the {w.shape[-1]} input channels, got {groups}"

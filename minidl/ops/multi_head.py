@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from minidl.backend import Array, check_array, check_rank, check_shape, xp
+from minidl.backend import Array, check_array, check_int, check_rank, check_shape, xp
 from minidl.ops._sequence import valid_steps
 from minidl.ops.attention import scaled_dot_product_attention
 from minidl.ops.linear import linear
@@ -28,6 +28,7 @@ def multi_head_attention(
     rotary: bool = False,
 ) -> Attended:
     """y = concat over heads of softmax(q k^T / sqrt(D)) v, times w_out, with q, k, v = inputs times w_in."""
+    num_heads = check_int(num_heads, OWNER, "num_heads")
     inputs = _check_inputs(query, key, value, w_in, num_heads)
     parts, project = _projected(inputs, w_in, b_in)
     heads = [_split(part, num_heads) for part in parts]
@@ -120,9 +121,9 @@ def _check_inputs(
     return inputs
 
 
-def check_heads(features: int, num_heads: int, owner: str) -> None:
-    """Refuse a number of heads that does not divide the features."""
-    if not isinstance(num_heads, int):
-        raise TypeError(f"{owner}: expected num_heads as an int, got {type(num_heads).__name__}")
+def check_heads(features: int, num_heads: int, owner: str) -> int:
+    """Return a number of heads; refuse one that does not divide the features."""
+    num_heads = check_int(num_heads, owner, "num_heads")
     if num_heads < 1 or features % num_heads:
         raise ValueError(f"{owner}: expected num_heads that divide the {features} features, got {num_heads}")
+    return num_heads

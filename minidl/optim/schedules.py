@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
+from minidl.backend import check_int
+
 Schedule: TypeAlias = Callable[[int], float]
 
 
@@ -34,7 +36,7 @@ def step_decay(start: float, every: int, factor: float = 0.1) -> Schedule:
         >>> halving(9), halving(10), halving(20)
         (1.0, 0.5, 0.25)
     """
-    _check_steps("step_decay", "every", every)
+    every = _check_steps("step_decay", "every", every)
     return lambda step: start * factor ** (step // every)
 
 
@@ -67,7 +69,7 @@ def polynomial(start: float, steps: int, power: float = 1.0, end: float = 0.0) -
         >>> polynomial(1.0, steps=10)(5)
         0.5
     """
-    _check_steps("polynomial", "steps", steps)
+    steps = _check_steps("polynomial", "steps", steps)
     return lambda step: end + (start - end) * (1.0 - min(step / steps, 1.0)) ** power
 
 
@@ -81,7 +83,7 @@ def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
         >>> schedule(0), round(schedule(5), 6), schedule(10), schedule(11)
         (1.0, 0.5, 0.0, 0.0)
     """
-    _check_steps("cosine", "steps", steps)
+    steps = _check_steps("cosine", "steps", steps)
     return lambda step: _half_cosine(start, end, min(step / steps, 1.0))
 
 
@@ -95,8 +97,8 @@ def cosine_restarts(start: float, steps: int, growth: int = 1, end: float = 0.0)
         >>> schedule(0), schedule(10), round(schedule(20), 6), schedule(30)
         (1.0, 1.0, 0.5, 1.0)
     """
-    _check_steps("cosine_restarts", "steps", steps)
-    _check_steps("cosine_restarts", "growth", growth)
+    steps = _check_steps("cosine_restarts", "steps", steps)
+    growth = _check_steps("cosine_restarts", "growth", growth)
 
     def schedule(step: int) -> float:
         length = steps
@@ -129,7 +131,7 @@ def one_cycle(
         >>> schedule(0), round(max(map(schedule, range(101))), 3), schedule(100)
         (0.04, 1.0, 4e-06)
     """
-    _check_steps("one_cycle", "steps", steps)
+    steps = _check_steps("one_cycle", "steps", steps)
     if not 0.0 <= warm_up <= 1.0:
         raise ValueError(f"one_cycle: expected warm_up between 0 and 1, got {warm_up}")
     start = peak / start_divisor
@@ -159,7 +161,7 @@ def warm_up(steps: int, then: float | Schedule, start: float = 0.0) -> Schedule:
         >>> schedule(0), schedule(5), schedule(10), schedule(100)
         (0.0, 0.05, 0.1, 0.1)
     """
-    _check_steps("warm_up", "steps", steps)
+    steps = _check_steps("warm_up", "steps", steps)
     following = as_schedule(then)
 
     def schedule(step: int) -> float:
@@ -278,15 +280,15 @@ def _half_cosine(start: float, end: float, t: float) -> float:
     return end + (start - end) * (1.0 + math.cos(math.pi * t)) / 2.0
 
 
-def _check_steps(owner: str, name: str, steps: int) -> None:
-    if not isinstance(steps, int):
-        raise TypeError(f"{owner}: expected {name} as an int, got {type(steps).__name__}")
+def _check_steps(owner: str, name: str, steps: int) -> int:
+    steps = check_int(steps, owner, name)
     if steps < 1:
         raise ValueError(f"{owner}: expected {name} >= 1, got {steps}")
+    return steps
 
 
 def _increasing(owner: str, name: str, steps: Sequence[int]) -> list[int]:
-    steps = list(steps)
+    steps = [check_int(step, owner, name) for step in steps]
     if any(a >= b for a, b in pairwise([0, *steps])):
         raise ValueError(f"{owner}: expected {name} as increasing steps above 0, got {steps}")
     return steps

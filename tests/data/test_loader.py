@@ -283,3 +283,10 @@ def test_a_seed_is_its_number_whatever_counts_it() -> None:
 def test_what_is_no_seed_is_refused_at_once(seed, error) -> None:
     with pytest.raises(error, match=r"seed: expected an int"):
         DataLoader(np.arange(4), 2, shuffle=True, seed=seed)
+
+
+def test_a_batch_size_may_be_counted_by_numpy() -> None:
+    loader = DataLoader(np.arange(5), np.int64(2))
+    assert (loader.batch_size, [batch.shape for batch in loader]) == (2, [(2,), (2,), (1,)])
+    with pytest.raises(TypeError, match="DataLoader: expected batch_size as an int, got bool"):
+        DataLoader(np.arange(5), True)

@@ -88,9 +88,9 @@ def test_an_error_names_the_layer() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((0, 4, 3), ValueError, "Conv: expected in_channels as a positive int, got 0"),
-        ((4, 2.0, 3), ValueError, r"Conv: expected out_channels as a positive int, got 2\.0"),
-        ((4, 4, 3, 1, 0, 1, 0), ValueError, "Conv: expected groups as a positive int, got 0"),
+        ((0, 4, 3), ValueError, "Conv: expected in_channels of at least 1, got 0"),
+        ((4, 2.0, 3), TypeError, "Conv: expected out_channels as an int, got float"),
+        ((4, 4, 3, 1, 0, 1, 0), ValueError, "Conv: expected groups of at least 1, got 0"),
         ((4, 6, 3, 1, 0, 1, 4), ValueError, "Conv: expected groups that divide 4 and 6 channels, got 4"),
         ((6, 4, 3, 1, 0, 1, 4), ValueError, "Conv: expected groups that divide 6 and 4 channels, got 4"),
         ((4, 4, (3, 0)), ValueError, r"Conv: expected kernel_size of at least 1, got \(3, 0\)"),

@@ -341,7 +341,7 @@ def test_other_bad_options_are_refused_by_name() -> None:
         conv(x, w, padding=-1)
     with pytest.raises(ValueError, match=r"conv: bias: expected shape \(5,\), got \(3,\)"):
         conv(x, w, np.zeros(3))
-    with pytest.raises(TypeError, match=r"conv: expected groups as an int, got 1\.0"):
+    with pytest.raises(TypeError, match=r"conv: expected groups as an int, got float"):
         conv(x, w, groups=1.0)
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,3 +165,13 @@ def test_a_restored_plateau_goes_on() -> None:
 def test_bad_arguments_are_refused(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_steps_may_be_counted_by_numpy() -> None:
+    for make in (schedules.one_cycle, schedules.cosine, schedules.cosine_restarts, schedules.polynomial):
+        assert ours(make(0.4, np.int64(20))) == ours(make(0.4, 20))
+        with pytest.raises(TypeError, match=f"{make.__name__}: expected steps as an int, got bool"):
+            make(0.4, True)
+    assert ours(schedules.multi_step(0.4, np.array([3, 9]))) == ours(schedules.multi_step(0.4, [3, 9]))
+    with pytest.raises(TypeError, match="chain: expected at as an int, got float"):
+        schedules.chain(0.1, 0.2, at=[1.5])
