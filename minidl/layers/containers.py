@@ -69,7 +69,14 @@ class Sequential(Container):
         self._plans = tiling.Plans()
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
-        return tiling.vjp(self.layers, x, self._plans, self._locate)
+        # A batch that some layer refuses is not to count in the statistics of those before it.
+        before = [] if self.sample_wise else [(buffer, buffer.data) for _, buffer in self.buffers()]
+        try:
+            return tiling.vjp(self.layers, x, self._plans, self._locate)
+        except Exception:
+            for buffer, data in before:
+                buffer.data = data
+            raise
 
     def predict(self, x: Array) -> Array:
         """Chain the ``predict`` of each layer."""
