@@ -1,7 +1,5 @@
 """The convolution layer."""
 
-from typing import Any
-
 from minidl import init, ops
 from minidl.backend import Array, Seed
 from minidl.layers._repr import arguments
