@@ -31,8 +31,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, *, seed: Seed = None, dtype: Any = None) -> None:
-        check_probability(p, "Dropout")
-        self.p = p
+        self.p = check_probability(p, "Dropout")
         self.stream = Buffer(to_numpy([draw_seed(seed), 0]))  # on the host, to be read without a wait
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:

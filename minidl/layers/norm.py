@@ -6,6 +6,8 @@ from minidl import init, ops
 from minidl.backend import Array, Seed, check_int, to_numpy, xp
 from minidl.layers.base import Layer, Pullback
 from minidl.layers.parameter import Buffer, Parameter
+from minidl.ops._options import read_number
+from minidl.ops.norm import check_eps
 
 
 class _Scaled(Layer):
@@ -18,11 +20,9 @@ class _Scaled(Layer):
         sizes = tuple(int(n) if isinstance(n, (int, xp.integer)) and n is not True else 0 for n in shape)
         if not sizes or min(sizes) < 1:
             raise ValueError(f"{owner}: expected positive ints to normalise over, got {shape}")
-        if not eps > 0:
-            raise ValueError(f"{owner}: expected eps > 0, got {eps}")
         ones = init.constant(1.0) if weight_init is None else weight_init
         self.weight = Parameter(init.draw(ones, sizes, seed=seed, dtype=dtype), name="weight")
-        self.eps = eps
+        self.eps = check_eps(eps, owner)
 
     def extra_repr(self) -> str:
         shape = self.weight.shape
@@ -72,9 +72,9 @@ class BatchNorm(_Affine):
         weight_init: init.Initializer | None = None,
     ) -> None:
         super().__init__((num_features,), eps, seed, dtype, weight_init)
-        if momentum is not None and not 0 <= momentum <= 1:
+        self.momentum = None if momentum is None else read_number(momentum, "momentum", "BatchNorm")
+        if self.momentum is not None and not 0 <= self.momentum <= 1:
             raise ValueError(f"BatchNorm: expected momentum in [0, 1] or None, got {momentum}")
-        self.momentum = momentum
         wide = xp.result_type(self.weight.dtype, xp.float32)
         self.running_mean = Buffer(xp.zeros(num_features, dtype=wide))
         self.running_var = Buffer(xp.ones(num_features, dtype=wide))

@@ -1,10 +1,12 @@
 """What the losses share: the target of a classifier, and the reduction to the value reported."""
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from minidl.backend import Array, check_array, check_float, check_labels, check_shape, violated, xp
+from minidl.ops._options import read_number
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
@@ -74,7 +76,8 @@ def read_classes(
         TypeError: scores or weights that are not floating-point, labels that are not integers.
         ValueError: shapes that do not agree, labels out of range, a smoothing outside of [0, 1].
     """
-    labelled = _check_classes(scores, target, weight, ignore_index, label_smoothing, owner)
+    label_smoothing = check_smoothing(label_smoothing, owner)
+    labelled = _check_classes(scores, target, weight, ignore_index, owner)
     classes = scores.shape[-1]
     dtype = wide_dtype(scores)
     by_class = xp.ones(classes, dtype=dtype) if weight is None else weight.astype(dtype, copy=False)
@@ -109,7 +112,6 @@ def _check_classes(
     target: Array,
     weight: Array | None,
     ignore_index: int | None,
-    label_smoothing: float,
     owner: str,
 ) -> bool:
     """Refuse what does not fit together; tell whether the target is labels."""
@@ -127,12 +129,32 @@ def _check_classes(
         raise TypeError(f'{owner}: expected integer labels, got {target.dtype}; use labels.astype("int64")')
     if not labelled and ignore_index is not None:
         raise ValueError(f"{owner}: ignore_index is for labels, got a distribution of shape {target.shape}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{owner}: expected label_smoothing in [0, 1], got {label_smoothing}")
+    check_ignored(ignore_index, owner)
     if weight is not None:
-        check_float(weight, f"{owner}: weight")
+        check_class_weight(weight, owner)
         check_shape(weight, scores.shape[-1:], f"{owner}: weight")
     return labelled
+
+
+def check_smoothing(label_smoothing: float, owner: str) -> float:
+    """Return the share that goes to all classes, as a Python float."""
+    share = read_number(label_smoothing, "label_smoothing", owner)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{owner}: expected label_smoothing in [0, 1], got {label_smoothing}")
+    return share
+
+
+def check_ignored(ignore_index: int | None, owner: str) -> None:
+    """Refuse everything but an int or nothing."""
+    if ignore_index is not None and not isinstance(ignore_index, numbers.Integral):
+        raise TypeError(f"{owner}: expected ignore_index as an int or None, got {ignore_index!r}")
+
+
+def check_class_weight(weight: Array | None, owner: str) -> None:
+    """Refuse everything but one floating-point number for each class, or nothing."""
+    if weight is not None:
+        check_float(weight, f"{owner}: weight")
+        check_shape(weight, (weight.size,), f"{owner}: weight")
 
 
 def check_probabilities(p: Array, owner: str, remedy: str) -> Array:

@@ -1,10 +1,12 @@
 """Losses of yes-or-no questions, each answered by one logit or one probability."""
 
+import numbers
 from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_array, check_shape, xp
 from minidl.ops._losses import check_probabilities, log, narrowed, read_target, reciprocal, reduced
+from minidl.ops._options import read_number
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
@@ -55,7 +57,7 @@ def focal_loss(
 ) -> Result:
     """loss = a q^gamma h: h is the binary cross-entropy, q the probability missing, a alpha or 1 - alpha."""
     t = read_target(logits, target, reduction, "focal_loss")
-    _check_focal(alpha, gamma)
+    alpha, gamma = check_focal(alpha, gamma, "focal_loss")
     a = 1.0 if alpha is None else alpha * t + (1 - alpha) * (1 - t)
     x = widen(logits)
     yes, no = _softplus(x)
@@ -89,15 +91,27 @@ def _sigmoids(x: Array) -> tuple[Array, Array]:
 
 def _positive_weight(weight: Array | float, target: Array, owner: str) -> Array | float:
     """Return the weight of the positive answers: one number, or one for each place on the last axis."""
-    if isinstance(weight, (int, float)):
-        return float(weight)
-    check_array(weight, f"{owner}: pos_weight", "a number or an array")
+    weight = check_positive_weight(weight, owner)
+    if isinstance(weight, float):
+        return weight
     check_shape(weight, target.shape[-1:], f"{owner}: pos_weight")
     return weight.astype(target.dtype, copy=False)
 
 
-def _check_focal(alpha: float | None, gamma: float) -> None:
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ValueError(f"focal_loss: expected alpha in [0, 1] or None, got {alpha}")
-    if not gamma >= 0:
-        raise ValueError(f"focal_loss: expected gamma >= 0, got {gamma}")
+def check_positive_weight(weight: Array | float, owner: str) -> Array | float:
+    """Return the weight of the positive answers: an array as it is, a number as a Python float."""
+    if isinstance(weight, numbers.Real):
+        return read_number(weight, "pos_weight", owner)
+    check_array(weight, f"{owner}: pos_weight", "a number or an array")
+    return weight
+
+
+def check_focal(alpha: float | None, gamma: float, owner: str) -> tuple[float | None, float]:
+    """Return both options of the focal loss as Python floats."""
+    share = None if alpha is None else read_number(alpha, "alpha", owner)
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f"{owner}: expected alpha in [0, 1] or None, got {alpha}")
+    power = read_number(gamma, "gamma", owner)
+    if not power >= 0:
+        raise ValueError(f"{owner}: expected gamma >= 0, got {gamma}")
+    return share, power

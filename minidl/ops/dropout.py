@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, random_lanes, xp
+from minidl.ops._options import read_number
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
@@ -14,7 +15,7 @@ LEVELS = 65536  # a mask compares 16-bit numbers, so p is rounded to a multiple 
 def dropout(x: Array, *, p: float = 0.5, seed: int, counter: int = 0) -> Result:
     """y = x / (1 - p) with probability 1 - p, else 0; the mask depends on the seed and the counter alone."""
     check_float(x, "dropout")
-    check_probability(p, "dropout")
+    p = check_probability(p, "dropout")
     levels = max(
         1, round((1 - p) * LEVELS)
     )  # how many of the 16-bit numbers stand for an element that is kept
@@ -33,9 +34,9 @@ def dropout(x: Array, *, p: float = 0.5, seed: int, counter: int = 0) -> Result:
     return masked(x), pullback
 
 
-def check_probability(p: float, owner: str) -> None:
-    """Refuse everything but a number from 0 to below 1."""
-    if not isinstance(p, (int, float)):
-        raise TypeError(f"{owner}: expected p as a number, got {type(p).__name__}")
-    if not 0 <= p < 1:
+def check_probability(p: float, owner: str) -> float:
+    """Return a probability as a Python float; refuse everything but a number from 0 to below 1."""
+    number = read_number(p, "p", owner)
+    if not 0 <= number < 1:
         raise ValueError(f"{owner}: expected 0 <= p < 1, got {p}")
+    return number

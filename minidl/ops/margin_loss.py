@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from minidl.backend import Array, check_array, check_float, check_shape, violated, xp
 from minidl.ops._losses import check_reduction, read_classes, read_target, reduced, wide_dtype
+from minidl.ops._options import read_number
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
@@ -14,6 +15,7 @@ Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 def hinge_loss(prediction: Array, *, target: Array, margin: float = 1.0, reduction: str = "mean") -> Result:
     """loss = max(0, margin - t x) for targets t of -1 and 1."""
     t = _signs(read_target(prediction, target, reduction, "hinge_loss"), "hinge_loss")
+    margin = read_number(margin, "margin", "hinge_loss")
     short = xp.asarray(margin - t * widen(prediction))
     value, spread = reduced(xp.maximum(short, 0), reduction)
 
@@ -36,8 +38,7 @@ def multi_margin_loss(
     """loss = w_t sum_(k != t) max(0, margin - x_t + x_k)^p / K for the label t of each row."""
     owner = "multi_margin_loss"
     check_reduction(reduction, owner)
-    if p not in (1, 2):
-        raise ValueError(f"{owner}: expected p as 1 or 2, got {p}")
+    p, margin = check_power(p, owner), read_number(margin, "margin", owner)
     wanted = read_classes(scores, target, weight, None, 0.0, owner)
     if wanted.labels is None:
         raise ValueError(
@@ -67,6 +68,7 @@ def cosine_embedding_loss(
     """loss = 1 - cos for pairs that belong together (t = 1), max(0, cos - margin) for others (t = -1)."""
     owner = "cosine_embedding_loss"
     _check_vectors((first, second), reduction, owner)
+    margin = read_number(margin, "margin", owner)
     check_array(target, owner, "the target as an array")
     check_shape(target, first.shape[:-1], f"{owner}: target")
     together = _signs(target.astype(wide_dtype(first), copy=False), owner)
@@ -97,9 +99,9 @@ def triplet_margin_loss(
     reduction: str = "mean",
 ) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]:
     """loss = max(0, |anchor - positive| - |anchor - negative| + margin), p-norms over the last axis."""
-    _check_vectors((anchor, positive, negative), reduction, "triplet_margin_loss")
-    if not 1 <= p < math.inf:
-        raise ValueError(f"triplet_margin_loss: expected p >= 1 and finite, got {p}")
+    owner = "triplet_margin_loss"
+    _check_vectors((anchor, positive, negative), reduction, owner)
+    p, margin = check_norm(p, owner), read_number(margin, "margin", owner)
     near, near_slope = _distance(anchor, positive, p)
     far, far_slope = _distance(anchor, negative, p)
     short = xp.asarray(near - far + margin)
@@ -117,6 +119,21 @@ def triplet_margin_loss(
         )
 
     return value, pullback
+
+
+def check_power(p: int, owner: str) -> int:
+    """Return 1 or 2; refuse all else."""
+    if p not in (1, 2):
+        raise ValueError(f"{owner}: expected p as 1 or 2, got {p}")
+    return int(p)
+
+
+def check_norm(p: float, owner: str) -> float:
+    """Return the p of a p-norm as a Python float."""
+    number = read_number(p, "p", owner)
+    if not 1 <= number < math.inf:
+        raise ValueError(f"{owner}: expected p >= 1 and finite, got {p}")
+    return number
 
 
 def _distance(a: Array, b: Array, p: float) -> tuple[Array, Callable[[], Array]]:

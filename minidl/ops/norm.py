@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, check_shape, xp
+from minidl.ops._options import read_number
 from minidl.ops._precision import check_operands, widen
 
 Gradients: TypeAlias = "tuple[Array | None, Array | None, Array | None]"
@@ -19,7 +20,8 @@ def batch_norm(
 
     The value is ``(y, mean, var)`` with the biased variance; the pullback takes the gradient of y.
     """
-    channels = _check_channels(x, w, b, eps, "batch_norm")
+    channels = _check_channels(x, w, b, "batch_norm")
+    eps = check_eps(eps, "batch_norm")
     rows = widen(x).reshape(_row_count(x), channels)
     count = _check_count(len(rows), x, "batch_norm")
     mean = _column_sums(rows) / count
@@ -50,7 +52,8 @@ def batch_norm_inference(
     x: Array, w: Array | None = None, b: Array | None = None, *, mean: Array, var: Array, eps: float = 1e-5
 ) -> Result:
     """y = w (x - mean) / sqrt(var + eps) + b with statistics that are given, one number for each channel."""
-    channels = _check_channels(x, w, b, eps, "batch_norm")
+    channels = _check_channels(x, w, b, "batch_norm")
+    eps = check_eps(eps, "batch_norm")
     check_shape(mean, (channels,), "batch_norm: mean")
     check_shape(var, (channels,), "batch_norm: variance")
     rows = widen(x).reshape(_row_count(x), channels)
@@ -78,7 +81,8 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Result:
     """y = w (x - mean) / sqrt(var + eps) + b with the statistics over the last axes, those normalised."""
-    _check_trailing(x, w, b, normalized_shape, eps, "layer_norm")
+    _check_trailing(x, w, b, normalized_shape, "layer_norm")
+    eps = check_eps(eps, "layer_norm")
     count = _check_count(math.prod(normalized_shape), x, "layer_norm")
     z, standardize_pullback = _standardize(x, tuple(range(-len(normalized_shape), 0)), count, eps)
     return _affine(x, w, b, z, standardize_pullback)
@@ -88,7 +92,8 @@ def group_norm(
     x: Array, w: Array | None = None, b: Array | None = None, *, groups: int, eps: float = 1e-5
 ) -> Result:
     """y = w (x - mean) / sqrt(var + eps) + b with the statistics of each sample and group of channels."""
-    channels = _check_channels(x, w, b, eps, "group_norm")
+    channels = _check_channels(x, w, b, "group_norm")
+    eps = check_eps(eps, "group_norm")
     if groups < 1 or channels % groups:
         raise ValueError(f"group_norm: expected groups that divide the {channels} channels, got {groups}")
     return _grouped(x, w, b, groups, eps, "group_norm")
@@ -96,7 +101,8 @@ def group_norm(
 
 def instance_norm(x: Array, w: Array | None = None, b: Array | None = None, *, eps: float = 1e-5) -> Result:
     """y = w (x - mean) / sqrt(var + eps) + b with the statistics of each sample and channel."""
-    channels = _check_channels(x, w, b, eps, "instance_norm")
+    channels = _check_channels(x, w, b, "instance_norm")
+    eps = check_eps(eps, "instance_norm")
     return _grouped(x, w, b, channels, eps, "instance_norm")
 
 
@@ -104,7 +110,8 @@ def rms_norm(
     x: Array, w: Array | None = None, *, normalized_shape: tuple[int, ...], eps: float = 1e-5
 ) -> tuple[Array, Callable[..., tuple[Array | None, Array | None]]]:
     """y = w x / sqrt(mean(x^2) + eps) with the mean over the last axes, those normalised."""
-    _check_trailing(x, w, None, normalized_shape, eps, "rms_norm")
+    _check_trailing(x, w, None, normalized_shape, "rms_norm")
+    eps = check_eps(eps, "rms_norm")
     axes = tuple(range(-len(normalized_shape), 0))
     count = max(math.prod(normalized_shape), 1)
     wide = widen(x)
@@ -220,9 +227,15 @@ def _check_count(count: int, x: Array, owner: str) -> int:
     return max(count, 1)
 
 
-def _check_trailing(
-    x: Array, w: Array | None, b: Array | None, shape: tuple[int, ...], eps: float, owner: str
-) -> None:
+def check_eps(eps: float, owner: str) -> float:
+    """Return what is added to a variance, as a Python float."""
+    number = read_number(eps, "eps", owner)
+    if not number > 0:
+        raise ValueError(f"{owner}: expected eps > 0, got {eps}")
+    return number
+
+
+def _check_trailing(x: Array, w: Array | None, b: Array | None, shape: tuple[int, ...], owner: str) -> None:
     """Refuse an input whose last axes are not those of the shape, of its weight and of its bias."""
     check_float(x, owner)
     if not shape or x.shape[-len(shape) :] != tuple(shape):
@@ -231,11 +244,9 @@ def _check_trailing(
         if parameter is not None:
             check_operands(x, parameter, owner)
             check_shape(parameter, tuple(shape), f"{owner}: {name}")
-    if not eps > 0:
-        raise ValueError(f"{owner}: expected eps > 0, got {eps}")
 
 
-def _check_channels(x: Array, w: Array | None, b: Array | None, eps: float, owner: str) -> int:
+def _check_channels(x: Array, w: Array | None, b: Array | None, owner: str) -> int:
     """Return the number of channels, on the last axis, with which weight and bias must agree."""
     check_float(x, owner)
     if x.ndim < 2:
@@ -247,5 +258,5 @@ def _check_channels(x: Array, w: Array | None, b: Array | None, eps: float, owne
             f"{owner}: expected (N, ..., {channels}), got {x.shape}; "
             "channels-first input? use minidl.channels_last(x)"
         )
-    _check_trailing(x, w, b, (channels,), eps, owner)
+    _check_trailing(x, w, b, (channels,), owner)
     return channels

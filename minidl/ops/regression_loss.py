@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from minidl.backend import Array, xp
 from minidl.ops._losses import read_target, reduced
+from minidl.ops._options import read_number
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 Map: TypeAlias = "Callable[[Array], Array]"
@@ -22,8 +23,7 @@ def l1_loss(prediction: Array, *, target: Array, reduction: str = "mean") -> Res
 
 def huber_loss(prediction: Array, *, target: Array, delta: float = 1.0, reduction: str = "mean") -> Result:
     """loss = d^2 / 2 up to |d| = delta, and from there delta (|d| - delta / 2)."""
-    if not delta > 0:
-        raise ValueError(f"huber_loss: expected delta > 0, got {delta}")
+    delta = check_delta(delta, "huber_loss")
     return _of_difference(
         prediction,
         target,
@@ -36,8 +36,7 @@ def huber_loss(prediction: Array, *, target: Array, delta: float = 1.0, reductio
 
 def smooth_l1_loss(prediction: Array, *, target: Array, beta: float = 1.0, reduction: str = "mean") -> Result:
     """loss = d^2 / (2 beta) up to |d| = beta, and from there |d| - beta / 2."""
-    if not beta > 0:
-        raise ValueError(f"smooth_l1_loss: expected beta > 0, got {beta}; with none of it, use l1_loss")
+    beta = check_beta(beta, "smooth_l1_loss")
     return _of_difference(
         prediction,
         target,
@@ -46,6 +45,22 @@ def smooth_l1_loss(prediction: Array, *, target: Array, beta: float = 1.0, reduc
         lambda d: _huber(d, beta) / beta,
         lambda d: xp.clip(d / beta, -1, 1),
     )
+
+
+def check_delta(delta: float, owner: str) -> float:
+    """Return the difference at which Huber's loss becomes a straight line."""
+    number = read_number(delta, "delta", owner)
+    if not number > 0:
+        raise ValueError(f"{owner}: expected delta > 0, got {delta}")
+    return number
+
+
+def check_beta(beta: float, owner: str) -> float:
+    """Return the difference at which the smooth loss becomes a straight line."""
+    number = read_number(beta, "beta", owner)
+    if not number > 0:
+        raise ValueError(f"{owner}: expected beta > 0, got {beta}; with none of it, use l1_loss")
+    return number
 
 
 def _huber(d: Array, delta: float) -> Array:
