@@ -12,7 +12,11 @@ from typing import Any, TypeAlias
 from minidl import ops
 from minidl.backend import Array, to_numpy, xp
 from minidl.functional.loss import as_constant
-from minidl.ops._losses import check_reduction
+from minidl.ops._losses import check_class_weight, check_ignored, check_reduction, check_smoothing
+from minidl.ops._options import check_flag, read_number
+from minidl.ops.binary_loss import check_focal, check_positive_weight
+from minidl.ops.margin_loss import check_norm, check_power
+from minidl.ops.regression_loss import check_beta, check_delta
 from minidl.tensor import Tensor, apply, check_upstream
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Any]]"
@@ -146,10 +150,12 @@ class CrossEntropy(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(reduction)
-        self.from_logits = from_logits
+        check_class_weight(weight, "CrossEntropy")
+        check_ignored(ignore_index, "CrossEntropy")
+        self.from_logits = check_flag(from_logits, "from_logits", "CrossEntropy")
         self.weight = weight
         self.ignore_index = ignore_index
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_smoothing(label_smoothing, "CrossEntropy")
         self._looked = not from_logits
 
     def vjp(self, prediction: Array, target: Array) -> Result:
@@ -192,6 +198,8 @@ class NegativeLogLikelihood(Loss):
         self, weight: Array | None = None, ignore_index: int | None = None, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction)
+        check_class_weight(weight, "NegativeLogLikelihood")
+        check_ignored(ignore_index, "NegativeLogLikelihood")
         self.weight = weight
         self.ignore_index = ignore_index
 
@@ -215,7 +223,7 @@ class KLDivergence(Loss):
 
     def __init__(self, log_target: bool = False, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.log_target = log_target
+        self.log_target = check_flag(log_target, "log_target", "KLDivergence")
 
     def vjp(self, prediction: Array, target: Array) -> Result:
         return ops.kl_div(prediction, target=target, log_target=self.log_target, reduction=self.reduction)
@@ -245,8 +253,8 @@ class BinaryCrossEntropy(Loss):
         self, from_logits: bool = True, pos_weight: Array | float = 1.0, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction)
-        self.from_logits = from_logits
-        self.pos_weight = pos_weight
+        self.from_logits = check_flag(from_logits, "from_logits", "BinaryCrossEntropy")
+        self.pos_weight = check_positive_weight(pos_weight, "BinaryCrossEntropy")
 
     def vjp(self, prediction: Array, target: Array) -> Result:
         op = ops.binary_cross_entropy_with_logits if self.from_logits else ops.binary_cross_entropy
@@ -264,8 +272,7 @@ class Focal(Loss):
 
     def __init__(self, alpha: float | None = 0.25, gamma: float = 2.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.alpha = alpha
-        self.gamma = gamma
+        self.alpha, self.gamma = check_focal(alpha, gamma, "Focal")
 
     def vjp(self, prediction: Array, target: Array) -> Result:
         return ops.focal_loss(
@@ -313,7 +320,7 @@ class SmoothL1(Loss):
 
     def __init__(self, beta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.beta = beta
+        self.beta = check_beta(beta, "SmoothL1")
 
     def vjp(self, prediction: Array, target: Array) -> Result:
         return ops.smooth_l1_loss(prediction, target=target, beta=self.beta, reduction=self.reduction)
@@ -329,7 +336,7 @@ class Huber(Loss):
 
     def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.delta = delta
+        self.delta = check_delta(delta, "Huber")
 
     def vjp(self, prediction: Array, target: Array) -> Result:
         return ops.huber_loss(prediction, target=target, delta=self.delta, reduction=self.reduction)
@@ -345,7 +352,7 @@ class Hinge(Loss):
 
     def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.margin = margin
+        self.margin = read_number(margin, "margin", "Hinge")
 
     def vjp(self, prediction: Array, target: Array) -> Result:
         return ops.hinge_loss(prediction, target=target, margin=self.margin, reduction=self.reduction)
@@ -365,8 +372,9 @@ class MultiMargin(Loss):
         self, p: int = 1, margin: float = 1.0, weight: Array | None = None, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction)
-        self.p = p
-        self.margin = margin
+        check_class_weight(weight, "MultiMargin")
+        self.p = check_power(p, "MultiMargin")
+        self.margin = read_number(margin, "margin", "MultiMargin")
         self.weight = weight
 
     def vjp(self, prediction: Array, target: Array) -> Result:
@@ -392,7 +400,7 @@ class CosineEmbedding(Loss):
 
     def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.margin = margin
+        self.margin = read_number(margin, "margin", "CosineEmbedding")
 
     def vjp(self, first: Array, second: Array, target: Array) -> Result:
         return ops.cosine_embedding_loss(
@@ -415,8 +423,8 @@ class Triplet(Loss):
 
     def __init__(self, margin: float = 1.0, p: float = 2.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
-        self.margin = margin
-        self.p = p
+        self.margin = read_number(margin, "margin", "Triplet")
+        self.p = check_norm(p, "Triplet")
 
     def vjp(self, anchor: Array, positive: Array, negative: Array) -> Result:
         return ops.triplet_margin_loss(

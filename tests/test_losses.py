@@ -271,7 +271,7 @@ def test_a_target_that_waits_for_a_gradient_is_refused():
         (Hinge(0.5, "sum"), "Hinge(margin=0.5, reduction='sum')"),
         (MultiMargin(2), "MultiMargin(p=2)"),
         (CosineEmbedding(0.5), "CosineEmbedding(margin=0.5)"),
-        (Triplet(p=1), "Triplet(p=1)"),
+        (Triplet(p=1), "Triplet(p=1.0)"),
     ],
 )
 def test_the_repr_says_what_was_asked_for(loss, text):
@@ -312,3 +312,81 @@ class TestAccuracy:
     def test_shapes_that_do_not_agree(self, scores, labels):
         with pytest.raises(ValueError, match=r"accuracy: expected scores \(..., K\) and labels \(...\), got"):
             accuracy(np.zeros(scores), np.zeros(labels, dtype=int))
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (lambda: Huber(delta=-1), ValueError, "Huber: expected delta > 0, got -1"),
+        (lambda: SmoothL1(beta=0), ValueError, "SmoothL1: expected beta > 0, got 0"),
+        (lambda: Focal(alpha=2), ValueError, r"Focal: expected alpha in \[0, 1\] or None, got 2"),
+        (lambda: Focal(gamma=-1), ValueError, "Focal: expected gamma >= 0, got -1"),
+        (lambda: Hinge("1"), TypeError, "Hinge: expected margin as a number, got str"),
+        (lambda: MultiMargin(3), ValueError, "MultiMargin: expected p as 1 or 2, got 3"),
+        (
+            lambda: MultiMargin(weight=[1.0]),
+            TypeError,
+            "MultiMargin: weight: expected an array, got list",
+        ),
+        (lambda: Triplet(p=0.5), ValueError, "Triplet: expected p >= 1 and finite, got 0.5"),
+        (
+            lambda: CosineEmbedding(None),
+            TypeError,
+            "CosineEmbedding: expected margin as a number, got None",
+        ),
+        (
+            lambda: CrossEntropy(label_smoothing=2),
+            ValueError,
+            r"expected label_smoothing in \[0, 1\], got 2",
+        ),
+        (
+            lambda: CrossEntropy(label_smoothing="a"),
+            TypeError,
+            "expected label_smoothing as a number, got str",
+        ),
+        (lambda: CrossEntropy("mean"), TypeError, "expected from_logits as True or False, got 'mean'"),
+        (
+            lambda: CrossEntropy(weight=[1, 2, 3]),
+            TypeError,
+            "CrossEntropy: weight: expected an array, got list",
+        ),
+        (
+            lambda: CrossEntropy(weight=LOGITS),
+            ValueError,
+            r"CrossEntropy: weight: expected shape \(20,\), got \(5, 4\)",
+        ),
+        (
+            lambda: CrossEntropy(ignore_index=1.5),
+            TypeError,
+            "CrossEntropy: expected ignore_index as an int or None, got 1.5",
+        ),
+        (
+            lambda: NegativeLogLikelihood([1.0]),
+            TypeError,
+            "NegativeLogLikelihood: weight: expected an array, got list",
+        ),
+        (
+            lambda: NegativeLogLikelihood(None, "x"),
+            TypeError,
+            "expected ignore_index as an int or None, got 'x'",
+        ),
+        (
+            lambda: KLDivergence("sum"),
+            TypeError,
+            "KLDivergence: expected log_target as True or False, got 'sum'",
+        ),
+        (
+            lambda: BinaryCrossEntropy("sum"),
+            TypeError,
+            "expected from_logits as True or False, got 'sum'",
+        ),
+        (
+            lambda: BinaryCrossEntropy(pos_weight=[1.0]),
+            TypeError,
+            "BinaryCrossEntropy: pos_weight: expected a number or an array",
+        ),
+    ],
+)
+def test_a_loss_checks_its_options_at_once(loss, error, message):
+    with pytest.raises(error, match=message):
+        loss()
