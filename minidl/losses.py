@@ -45,11 +45,11 @@ class Loss:
     """
 
     targets = 1
+    _step: "Result | None" = None
 
     def __init__(self, reduction: str = "mean") -> None:
         check_reduction(reduction, type(self).__name__)
         self.reduction = reduction
-        self._step: Result | None = None
 
     def vjp(self, *inputs: Any, **named: Any) -> Result:
         """Return the value and its pullback, which gives the gradient of the prediction, or of each one."""
@@ -59,11 +59,17 @@ class Loss:
         """Return the loss of a prediction and a target, and keep what ``backward`` needs."""
         self._step = None
         try:
-            self._step = self.vjp(*inputs)
+            value, pullback = self.vjp(*inputs)
         except (TypeError, ValueError) as error:
             error.add_note(f"in {self!r}")
             raise
-        return self._step[0]
+        if not isinstance(value, xp.ndarray):
+            raise TypeError(
+                f"{self!r}: expected vjp to return an array and its pullback, "
+                f"got a value of type {type(value).__name__}; wrap it by minidl.asarray"
+            )
+        self._step = value, pullback
+        return value
 
     def backward(self, dy: Array | None = None) -> Any:
         """Return the gradient of the last loss with respect to its prediction.
@@ -87,7 +93,14 @@ class Loss:
             )
         dy = check_upstream(xp.ones_like(value) if dy is None else dy, value, repr(self))
         self._step = None
-        return pullback(dy)
+        gradients = pullback(dy)
+        for gradient in gradients if isinstance(gradients, tuple) else (gradients,):
+            if not isinstance(gradient, xp.ndarray):
+                raise TypeError(
+                    f"{self!r}: expected the pullback to return an array for each prediction, "
+                    f"got {type(gradient).__name__}"
+                )
+        return gradients
 
     def __call__(self, *inputs: Any) -> Any:
         """Compute ``forward`` of arrays; of Tensors, a Tensor to call ``backward()`` on."""
@@ -115,6 +128,9 @@ class Loss:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_step"}
 
 
 class CrossEntropy(Loss):
@@ -173,7 +189,10 @@ class CrossEntropy(Loss):
         )
 
     def _look_for_probabilities(self, prediction: Array) -> None:
-        """Warn of a softmax that would be applied twice: the gradient is wrong then, without a word."""
+        """Warn of a softmax that would be applied twice: the gradient is wrong then, without a word.
+
+        On a GPU this waits for the prediction: once for each loss object, at its first forward.
+        """
         rows = to_numpy(prediction)
         within = rows.ndim and rows.size and rows.min() >= 0 and rows.max() <= 1
         if within and abs(rows.sum(axis=-1, dtype="float64") - 1).max() <= 1e-3:

@@ -1,6 +1,8 @@
 """Loss objects: forward and backward in turn, called on arrays or Tensors; and the accuracy."""
 
+import copy
 import math
+import pickle
 import warnings
 
 import numpy as np
@@ -390,3 +392,46 @@ class TestAccuracy:
 def test_a_loss_checks_its_options_at_once(loss, error, message):
     with pytest.raises(error, match=message):
         loss()
+
+
+class Distance(Loss):
+    """A user's loss that has an __init__ of its own and does not call that of Loss."""
+
+    def __init__(self, gradient):
+        self.gradient = gradient
+
+    def vjp(self, prediction, target):
+        return np.asarray(abs(prediction - target).sum()), lambda dy: self.gradient
+
+
+def test_a_loss_need_not_call_the_constructor_of_its_base():
+    loss = Distance(np.ones((5, 4)))
+    with pytest.raises(RuntimeError, match="backward without a forward"):
+        loss.backward()
+    loss.forward(LOGITS, P)
+    np.testing.assert_array_equal(loss.backward(), np.ones((5, 4)))
+
+
+def test_a_value_or_gradient_that_is_no_array_is_refused():
+    class Number(Loss):
+        def vjp(self, prediction, target):
+            return 1.0, lambda dy: dy
+
+    with pytest.raises(TypeError, match=r"Number\(\): expected vjp to return .* got a value of type float"):
+        Number().forward(LOGITS, P)
+    loss = Distance(2.0)
+    loss.forward(LOGITS, P)
+    with pytest.raises(TypeError, match=r"Distance.*expected the pullback to return an array .* got float"):
+        loss.backward()
+
+
+def test_a_loss_can_be_pickled_and_copied_between_forward_and_backward():
+    for loss in (CrossEntropy(weight=WEIGHT), MeanSquaredError()):
+        value = loss.forward(LOGITS, LABELS if isinstance(loss, CrossEntropy) else P)
+        for twin in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
+            with pytest.raises(RuntimeError, match="backward without a forward"):
+                twin.backward()
+            np.testing.assert_array_equal(
+                twin.forward(LOGITS, LABELS if isinstance(loss, CrossEntropy) else P), value
+            )
+        loss.backward()
