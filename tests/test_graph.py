@@ -53,6 +53,16 @@ def test_a_step_with_several_outputs_runs_its_pullback_once(use, expected):
         assert [t.requires_grad for t in apply(halves, x)] == [False, False]
 
 
+def test_a_step_may_say_that_an_input_has_no_gradient():
+    def first(x, w):
+        return x * w, lambda dy: (dy * w, None)
+
+    x, w = leaf([1.0]), leaf([3.0])
+    apply(first, x, w * 2).backward()
+    assert x.grad.tolist() == [6]
+    assert w.grad is None
+
+
 def test_diamonds_add_up_and_each_step_is_walked_once():
     calls = []
 

@@ -141,3 +141,19 @@ def test_a_model_called_on_a_constant_trains_as_by_layers():
     F.cross_entropy(model(Tensor(IMAGES)), LABELS).backward()
     for p, grad in zip(model.parameters(), expected[2:], strict=True):
         np.testing.assert_array_equal(p.grad, grad)
+
+
+def test_so_they_do_where_a_batch_is_cut_into_tiles():
+    model = Sequential(Conv(2, 16, 3, padding=1, seed=0), ReLU(), Conv(16, 16, 3, padding=1, seed=1))
+    x = Tensor(RNG.normal(size=(160, 16, 16, 2)).astype("float32"), requires_grad=True)
+    y = model.forward(x.data)
+    assert any(piece.samples for pieces in model._plans.pieces.values() for piece in pieces)
+    dx = model.backward(y)
+    expected = [p.grad.copy() for p in model.parameters()]
+    model.zero_grad()
+    z = model(x)
+    z.backward(y)
+    for array, other in zip(
+        [z.data, x.grad, *(p.grad for p in model.parameters())], [y, dx, *expected], strict=True
+    ):
+        np.testing.assert_array_equal(array, other)

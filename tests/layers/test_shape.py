@@ -47,6 +47,20 @@ def test_a_shape_that_does_not_fit_is_refused(layer, x, message):
     assert caught.value.__notes__ == [f"in {layer!r}"]
 
 
+@pytest.mark.parametrize(
+    ("shape", "error", "message"),
+    [
+        (12, TypeError, "Reshape: expected a tuple of ints, got 12"),
+        ((3, 4.0), TypeError, r"Reshape: expected a tuple of ints, got \(3, 4\.0\)"),
+        ((-1, -1), ValueError, "at most one of them -1, got"),
+        ((3, -2), ValueError, "Reshape: expected lengths of at least 0"),
+    ],
+)
+def test_what_is_no_shape_is_refused(shape, error, message):
+    with pytest.raises(error, match=message):
+        Reshape(shape)
+
+
 def gated(x, w, b):
     return F.linear(x, w, b) * F.sigmoid(x)
 

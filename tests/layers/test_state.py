@@ -78,6 +78,8 @@ def test_load_state_lists_all_that_does_not_fit_and_writes_nothing():
     assert_same_state(layer, before)
     with pytest.raises(ValueError, match=r"shape of 0\.weight"):
         layer.load_state(wrong, strict=False)
+    with pytest.raises(TypeError, match="load_state: expected arrays by path, got list"):
+        layer.load_state([X])
 
 
 def test_train_and_eval_reach_every_layer():
