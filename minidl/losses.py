@@ -454,6 +454,8 @@ class Triplet(Loss):
 def accuracy(prediction: Array, labels: Array) -> float:
     """Return the share of rows whose largest score is that of their label; NaN of no rows.
 
+    A row with a NaN is wrong.
+
     Args:
         prediction: scores ``(..., K)``: logits or probabilities.
         labels: integer labels ``(...)``.
@@ -471,5 +473,6 @@ def accuracy(prediction: Array, labels: Array) -> float:
         raise ValueError(
             f"accuracy: expected scores (..., K) and labels (...), got {scores.shape} and {wanted.shape}"
         )
-    hits = scores.argmax(axis=-1) == wanted
+    best = scores.max(axis=-1)
+    hits = (scores.argmax(axis=-1) == wanted) & (best == best)
     return float(hits.mean()) if hits.size else math.nan

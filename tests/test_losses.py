@@ -435,3 +435,8 @@ def test_a_loss_can_be_pickled_and_copied_between_forward_and_backward():
                 twin.forward(LOGITS, LABELS if isinstance(loss, CrossEntropy) else P), value
             )
         loss.backward()
+
+
+def test_scores_that_are_nan_are_no_hits():
+    scores = np.array([[math.nan, math.nan], [math.nan, 1.0], [0.0, 1.0]])
+    assert accuracy(scores, np.array([0, 0, 1])) == 1 / 3
