@@ -60,7 +60,11 @@ def _returns_pullback(f: Callable[..., Any], arrays: Arrays) -> bool:
     """Tell an op, which returns its pullback, from a function of Tensors."""
     try:
         result = f(*arrays)
-    except AttributeError:  # a method that only a Tensor has
+    except (AttributeError, TypeError) as error:  # something that only a Tensor has, or a mistake
+        try:
+            vjp(f, *arrays)
+        except Exception:
+            raise error from None
         return False
     return isinstance(result, tuple) and len(result) == 2 and callable(result[1])
 

@@ -38,8 +38,9 @@ class TestAFunctionThatIsRight:
     def test_a_composition_of_functions(self):
         check_gradients(lambda x, w: F.softmax(F.matmul(x, w)).sum(axis=0) * 2, X, RNG.normal(size=(3, 2)))
 
-    def test_a_method_that_only_tensors_have(self):
-        check_gradients(lambda x: x.detach() * x if x.data.ndim == 0 else x[1] * x[0], X)
+    def test_a_function_that_only_tensors_will_do_for(self):
+        check_gradients(lambda x: x * x if x.requires_grad else None, X)
+        check_gradients(lambda x: x * x.transpose(1, 0).transpose(1, 0) * float(x.data[0, 0] > -9), X)
 
     def test_a_layer_with_its_parameters(self):
         model = Sequential(Linear(3, 4, seed=0), BatchNorm(4), Dropout(seed=1), ReLU(), Linear(4, 2, seed=2))
@@ -287,6 +288,20 @@ class TestTheArguments:
                 check_gradients(*arguments)
         with pytest.raises(TypeError, match="check_gradients: expected an array, got list"):
             check_gradients(ops.tanh, [1.0])
+
+    def test_that_the_function_refuses_are_refused_in_its_own_words(self):
+        with pytest.raises(TypeError, match="linear: expected an array, got NoneType"):
+            check_gradients(lambda x: ops.linear(x, None), X)
+
+    def test_need_no_names(self):
+        class Anonymous:
+            __signature__ = None
+
+            def __call__(self, x):
+                return ops.tanh(x)
+
+        report = check_gradients(Anonymous(), X)
+        assert [row.argument for row in report.checked] in (["argument 0"], ["x"])
 
     def test_are_not_written_to(self):
         x = np.array([0.0, 1.0])
