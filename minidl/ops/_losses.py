@@ -85,11 +85,13 @@ def read_classes(
         wanted = target.reshape(-1, classes).astype(dtype, copy=False)
         return Classes(None, _smoothed(wanted, label_smoothing) * by_class, len(wanted) or math.nan, False)
 
-    labels = target.reshape(-1).astype(xp.int64, copy=False)  # wide enough for any ignore_index
+    labels = target.reshape(-1)
+    if labels.dtype != xp.uint64:
+        labels = labels.astype(xp.int64, copy=False)  # wide enough for any ignore_index
     kept = xp.ones(labels.shape, dtype=bool) if ignore_index is None else labels != ignore_index
     labels = xp.where(kept, labels, 0)
     inside = check_labels(labels, classes, owner)
-    labels = xp.where(inside, labels, 0)
+    labels = xp.where(inside, labels, 0).astype(xp.int64, copy=False)
     by_row = by_class[labels] * kept
     total = by_row.sum()
     divisor = xp.where(total == 0, math.nan, total)

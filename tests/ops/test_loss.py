@@ -283,6 +283,14 @@ class TestLabels:
         ):
             op(np.full((3, 4), 0.25), target=np.array([0, bad, 3]))
 
+    def test_of_64_bits_without_a_sign(self):
+        labels, rows = np.array([0, 2**64 - 1, 1], np.uint64), np.full((3, 4), 0.25)
+        with pytest.raises(ValueError, match=f"expected labels from 0 to 3, got {2**64 - 1}"):
+            cross_entropy(rows, target=labels)
+        with pytest.raises(ValueError, match=f"expected labels from 0 to 3, got {2**64 - 1}"):
+            cross_entropy(rows, target=labels, ignore_index=-1)
+        assert cross_entropy(rows, target=labels, ignore_index=2**64 - 1)[0] == math.log(4)
+
     @pytest.mark.parametrize("op", BOTH)
     @pytest.mark.parametrize("smoothing", [0.0, 0.1])
     def test_out_of_range_on_the_gpu_makes_the_loss_and_its_row_nan(self, op, smoothing, monkeypatch):
