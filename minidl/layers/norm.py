@@ -148,6 +148,11 @@ class LayerNorm(_Affine):
         weight_init: init.Initializer | None = None,
     ) -> None:
         super().__init__(_as_shape(normalized_shape), eps, seed, dtype, weight_init)
+        if self.weight.data.size == 1:
+            raise ValueError(
+                f"LayerNorm: expected more than one value to normalise over, got {normalized_shape}; "
+                "the variance of one value is zero"
+            )
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         shape = self.weight.shape

@@ -290,3 +290,11 @@ class TestBadInput:
                 TypeError, match=r"expected float32 like the weights, got float64; use minidl.asarray"
             ):
                 layer.forward(np.zeros((4, 3)))
+
+
+def test_a_layer_that_could_never_run_is_refused():
+    for shape in (1, (1,), (1, 1)):
+        with pytest.raises(
+            ValueError, match="LayerNorm: expected more than one value to normalise over, got"
+        ):
+            LayerNorm(shape)
