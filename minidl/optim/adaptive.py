@@ -1,5 +1,7 @@
 """RMSProp, Adagrad and Adadelta: steps scaled by what is known of the size of past gradients."""
 
+from typing import ClassVar
+
 from minidl.backend import Array, xp
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
@@ -25,6 +27,7 @@ class RMSProp(Optimizer):
     """
 
     slots = ("mean", "square", "velocity")
+    optional: ClassVar = {"mean": "centered", "velocity": "momentum"}
 
     def __init__(
         self,

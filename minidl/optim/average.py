@@ -8,7 +8,7 @@ from minidl.backend import Array, asarray, copy_into
 from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
 from minidl.optim.flat import blocks
-from minidl.optim.groups import Hyper, check, check_names_and_shapes, collect, resolve
+from minidl.optim.groups import Hyper, check, collect, read_state, resolve
 
 
 class EMA:
@@ -67,10 +67,10 @@ class EMA:
             ValueError: names are missing or unexpected, or shapes differ; all are listed, nothing is loaded.
         """
         shapes = {"step": ()} | {str(i): average.shape for i, average in enumerate(self.averages)}
-        check_names_and_shapes("EMA", state, shapes)
-        self.step_count = int(state["step"])
+        arrays = read_state("EMA", state, shapes)
+        self.step_count = int(arrays["step"])
         for i, average in enumerate(self.averages):
-            copy_into(average, state[str(i)])
+            copy_into(average, arrays[str(i)])
 
     def _assign(self, values: Iterable[Array]) -> None:
         for p, value in zip(self.parameters, values, strict=True):

@@ -12,13 +12,14 @@ hyper-parameters:
             p -= lr * g
 """
 
-from collections.abc import Callable, Collection, Mapping
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
 from minidl.ops._precision import widen
 from minidl.optim.flat import Flat, pack
-from minidl.optim.groups import Hyper, Parameters, as_groups, check, check_names_and_shapes, resolve
+from minidl.optim.groups import Hyper, Parameters, as_groups, check, read_state, resolve
 
 
 class State:
@@ -54,6 +55,9 @@ class Optimizer:
 
     slots: ClassVar[tuple[str, ...]] = ()
     """The names under which the update keeps arrays in its state."""
+
+    optional: ClassVar[Mapping[str, str]] = {}
+    """The slots that need a hyper-parameter other than 0 or False: the name of each and that of the other."""
 
     update: ClassVar[Callable[..., None]]
     """``update(p, g, state, **options)`` changes ``p`` and ``state[name]`` in place, never ``g``."""
@@ -116,7 +120,8 @@ class Optimizer:
         Names count the parameters by position: ``"0.mean"``. Hyper-parameters that are numbers are left out.
         """
         arrays = {"step": asarray(self.step_count), "counts": asarray(self._counts)}
-        for name in sorted({name for flat in self._flats for name in flat.slots}):
+        present = {name for flat in self._flats for name in flat.slots}
+        for name in self._slots_in_use(self._counts, present):
             for flat in self._flats:
                 views = flat.views(flat.slot(name))
                 arrays |= {f"{i}.{name}": view.copy() for i, view in zip(flat.positions, views, strict=True)}
@@ -128,23 +133,30 @@ class Optimizer:
         """Go on from where `state` was taken, by the same kind of optimizer over parameters of these shapes.
 
         Raises:
-            ValueError: names are missing or unexpected, or shapes differ; all are listed, nothing is loaded.
+            ValueError: names are missing or unexpected, shapes differ, or something is no number; all of it
+                is listed, nothing is loaded.
         """
+        owner, count = type(self).__name__, len(self.parameters)
+        counters = {"step": (), "counts": (count,)}
+        read = read_state(owner, {name: state[name] for name in counters if name in state}, counters)
+        counts = [int(count) for count in to_numpy(read["counts"])]
         schedules = self._stateful_schedules()
-        slots = [slot for slot in self.slots if f"0.{slot}" in state]
-        shapes: dict[str, tuple[int, ...]] = {"step": (), "counts": (len(self.parameters),)}
+        present = {name.partition(".")[2] for name in state if name.partition(".")[0].isdecimal()}
+        slots = self._slots_in_use(counts, present)
+        shapes: dict[str, tuple[int, ...]] = {**counters}
         shapes |= {f"{i}.{slot}": p.shape for slot in slots for i, p in enumerate(self.parameters)}
         shapes |= {f"{prefix}.{key}": () for prefix, schedule in schedules for key in schedule.state()}
-        check_names_and_shapes(type(self).__name__, state, shapes)
-        self.step_count = int(state["step"])
-        self._counts = [int(count) for count in to_numpy(state["counts"])]
+        arrays = read_state(owner, state, shapes)
+        for prefix, schedule in schedules:
+            _load_schedule(owner, prefix, copy.deepcopy(schedule), arrays)  # a trial
+        self.step_count, self._counts = int(arrays["step"]), counts
         for flat in self._flats:
             flat.slots.clear()
             for slot in slots:
                 for i, view in zip(flat.positions, flat.views(flat.slot(slot)), strict=True):
-                    copy_into(view, state[f"{i}.{slot}"])
+                    copy_into(view, arrays[f"{i}.{slot}"])
         for prefix, schedule in schedules:
-            schedule.load_state({key: float(state[f"{prefix}.{key}"]) for key in schedule.state()})
+            _load_schedule(owner, prefix, schedule, arrays)
 
     def __repr__(self) -> str:
         return (
@@ -163,6 +175,21 @@ class Optimizer:
         values = {name: group.get(name, value) for name, value in self.options.items()}
         return resolve(type(self).__name__, values, self.step_count)
 
+    def _slots_in_use(self, counts: Sequence[int], present: Collection[str]) -> list[str]:
+        """Return the slots that so many updates have filled, or may have filled and are present."""
+        updates = {id(p): count for p, count in zip(self.parameters, counts, strict=True)}
+        required, possible = set(), set()
+        for group in self.groups:
+            begun = any(p.size and updates[id(p)] for p in group["parameters"])
+            for slot in self.slots:
+                needs = self.optional.get(slot)
+                value = True if needs is None else group.get(needs, self.options[needs])
+                if value:
+                    possible.add(slot)
+                if value and begun and not callable(value):  # a schedule may have been 0 so far
+                    required.add(slot)
+        return sorted(required | (possible & set(present)))
+
     def _stateful_schedules(self) -> list[tuple[str, Any]]:
         """Return the schedules that remember something, such as `Plateau`, each with a name for its state."""
         everywhere = [("schedule", self.options)]
@@ -173,3 +200,13 @@ class Optimizer:
             for name, value in options.items()
             if hasattr(value, "load_state")
         ]
+
+
+def _load_schedule(owner: str, prefix: str, schedule: Any, arrays: Mapping[str, Any]) -> None:
+    """Hand a schedule its part of an optimizer's state."""
+    try:
+        schedule.load_state({key: float(arrays[f"{prefix}.{key}"]) for key in schedule.state()})
+    except ValueError as error:
+        raise ValueError(
+            f"{owner}: expected the state of the same schedules, got {prefix}: {error}"
+        ) from error

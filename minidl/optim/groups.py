@@ -11,12 +11,13 @@ from minidl.optim.schedules import Schedule
 Hyper: TypeAlias = float | Schedule
 Parameters: TypeAlias = Iterable[Parameter] | Iterable[Mapping[str, Any]]
 
+COUNTERS = {"step", "counts"}  # the parts of a state that are whole numbers
 BELOW_ONE = {"alpha", "betas", "decay", "rho"}  # shares of the past; all others are only not negative
 
 
 def as_groups(parameters: Any, options: Mapping[str, Any], owner: str) -> list[dict[str, Any]]:
     """Return groups, dicts of ``"parameters"`` and the options that differ for them; check everything."""
-    if isinstance(parameters, Iterable) and not hasattr(parameters, "parameters"):
+    if _are_many(parameters):
         parameters = list(parameters)
     grouped = isinstance(parameters, list) and bool(parameters) and isinstance(parameters[0], Mapping)
     groups = [dict(group) for group in parameters] if grouped else [{"parameters": parameters}]
@@ -42,7 +43,7 @@ def as_groups(parameters: Any, options: Mapping[str, Any], owner: str) -> list[d
 
 def collect(parameters: Any, owner: str) -> list[Parameter]:
     """Return the parameters once each, and refuse everything else."""
-    if not isinstance(parameters, Iterable) or hasattr(parameters, "parameters"):
+    if not _are_many(parameters):
         raise TypeError(
             f"{owner}: expected Parameters, got {type(parameters).__name__}; pass model.parameters()"
         )
@@ -51,6 +52,12 @@ def collect(parameters: Any, owner: str) -> list[Parameter]:
         if not isinstance(p, Parameter):
             raise TypeError(f"{owner}: expected Parameters, got {type(p).__name__} among them")
     return unique
+
+
+def _are_many(parameters: Any) -> bool:
+    """Tell a collection of parameters from a model, whose layers it may hand out, and from one parameter."""
+    single = hasattr(parameters, "parameters") or isinstance(parameters, Parameter)
+    return isinstance(parameters, Iterable) and not single
 
 
 def check(owner: str, options: Mapping[str, Any]) -> None:
@@ -84,18 +91,27 @@ def _at(value: Any, step: int) -> Any:
     return value if isinstance(value, bool) else float(value)
 
 
-def check_names_and_shapes(
-    owner: str, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
-) -> None:
-    """Refuse a state of another optimizer or of another model, listing all that does not fit."""
+def read_state(owner: str, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Return the arrays of a state; refuse one of another optimizer or model, listing what does not fit."""
     problems = [f"missing {name}" for name in shapes.keys() - state.keys()]
     problems += [f"unexpected {name}" for name in state.keys() - shapes.keys()]
-    problems += [
-        f"{name} of shape {np.shape(state[name])} in place of {shape}"
-        for name, shape in shapes.items()
-        if name in state and np.shape(state[name]) != shape
-    ]
+    arrays = {}
+    for name in shapes.keys() & state.keys():
+        try:
+            array = state[name] if hasattr(state[name], "dtype") else np.asarray(state[name])
+        except ValueError:
+            problems.append(f"{name} of uneven rows")
+            continue
+        whole = name in COUNTERS
+        if array.shape != shapes[name]:
+            problems.append(f"{name} of shape {array.shape} in place of {shapes[name]}")
+        elif array.dtype.kind not in ("iu" if whole else "iuf"):
+            problems.append(f"{name} of {array.dtype} in place of {'whole ' if whole else ''}numbers")
+        elif whole and (array < 0).any():
+            problems.append(f"{name} below 0")
+        arrays[name] = array
     if problems:
         raise ValueError(
             f"{owner}: expected the state of the same optimizer and model, got {'; '.join(sorted(problems))}"
         )
+    return arrays

@@ -267,8 +267,9 @@ class Plateau:
         """Go on from where `state` was taken."""
         if state.keys() != self.state().keys():
             raise ValueError(f"Plateau: expected a state of {sorted(self.state())}, got {sorted(state)}")
-        self.value, self.best = float(state["value"]), float(state["best"])
+        value, best = float(state["value"]), float(state["best"])
         self.bad_reports, self.resting = int(state["bad_reports"]), int(state["resting"])
+        self.value, self.best = value, best
 
 
 def as_schedule(value: float | Schedule) -> Schedule:

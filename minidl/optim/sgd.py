@@ -1,5 +1,7 @@
 """Stochastic gradient descent, with momentum."""
 
+from typing import ClassVar
+
 from minidl.backend import Array
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
@@ -31,6 +33,7 @@ class SGD(Optimizer):
     """
 
     slots = ("velocity",)
+    optional: ClassVar = {"velocity": "momentum"}
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """What every optimizer does around its formula: buffers, counts, schedules, groups, state, errors."""
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from minidl.backend import BLOCK, asarray, to_numpy, xp
 from minidl.layers.parameter import Parameter
 from minidl.optim.adam import Adam, AdamW
+from minidl.optim.adaptive import RMSProp
 from minidl.optim.base import Optimizer
+from minidl.optim.lion import Lion
 from minidl.optim.schedules import Plateau, cosine
 from minidl.optim.sgd import SGD
 from tests.optim.oracle import assert_equal, draw, ours
@@ -355,3 +358,90 @@ twice = ones((2,))
 def test_bad_arguments_are_refused(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def stepped(make, times=3):
+    """An optimizer some steps on, over parameters of its own."""
+    optimizer = make(ones((2, 3), (4,)))
+    for _ in range(times):
+        optimizer.step()
+    return optimizer
+
+
+KINDS = {
+    "sgd": lambda ps: SGD(ps, lr=0.1),
+    "momentum": lambda ps: SGD(ps, lr=0.1, momentum=0.9),
+    "scheduled": lambda ps: SGD(ps, lr=0.1, momentum=lambda step: 0.9 * (step > 9)),
+    "adam": Adam,
+    "rmsprop": RMSProp,
+    "centered": lambda ps: RMSProp(ps, centered=True),
+    "lion": Lion,
+    "grouped": lambda ps: SGD([{"parameters": ps[:1], "momentum": 0.9}, {"parameters": ps[1:]}], lr=0.1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_is_taken_back_by_an_optimizer_of_its_kind(kind) -> None:
+    for times in (0, 3):
+        optimizer = stepped(KINDS[kind], times)
+        other = stepped(KINDS[kind], 1)
+        other.load_state(optimizer.state())
+        assert other.step_count == times
+        assert other.state().keys() == optimizer.state().keys()
+
+
+@pytest.mark.parametrize(
+    ("saved", "loaded", "message"),
+    [
+        (
+            "sgd",
+            "adam",
+            r"Adam: expected .* got missing 0\.mean; missing 0\.square; missing 1\.mean; missing",
+        ),
+        ("sgd", "momentum", r"SGD: expected .* got missing 0\.velocity; missing 1\.velocity"),
+        ("sgd", "grouped", r"SGD: expected .* got missing 0\.velocity"),
+        ("momentum", "sgd", r"SGD: expected .* got unexpected 0\.velocity; unexpected 1\.velocity"),
+        ("momentum", "lion", r"Lion: .* missing 0\.mean; .*; unexpected 0\.velocity; unexpected 1\.velocity"),
+        ("adam", "rmsprop", r"RMSProp: expected .* got unexpected 0\.mean; unexpected 1\.mean"),
+        ("rmsprop", "centered", r"RMSProp: expected .* got missing 0\.mean; missing 1\.mean"),
+    ],
+)
+def test_a_state_of_another_kind_is_refused(saved, loaded, message) -> None:
+    optimizer = stepped(KINDS[loaded], 1)
+    before = optimizer.state()
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state(stepped(KINDS[saved]).state())
+    assert_same_state(optimizer, before)
+
+
+def assert_same_state(optimizer, before) -> None:
+    now = optimizer.state()
+    assert now.keys() == before.keys()
+    for name, array in now.items():
+        np.testing.assert_array_equal(to_numpy(array), to_numpy(before[name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("1.velocity", ["a"] * 4),
+        ("1.velocity", np.array([None] * 4)),
+        ("1.velocity", [[1.0], 2.0]),
+        ("1.velocity", None),
+        ("step", 2.5),
+        ("step", "two"),
+        ("step", -1),
+        ("counts", [1.0, 2.0]),
+        ("counts", [1, -2]),
+        ("schedule.lr.best", "a"),
+        ("schedule.lr", math.nan),
+    ],
+)
+def test_a_state_with_something_that_is_no_number_changes_nothing(name, value) -> None:
+    optimizer = stepped(lambda ps: SGD(ps, lr=Plateau(0.5), momentum=0.9))
+    before = optimizer.state()
+    key = "schedule.lr.bad_reports" if name == "schedule.lr" else name
+    bad = {name: array + 1 for name, array in before.items()} | {key: value}
+    with pytest.raises(ValueError, match=r"SGD: expected .* got .*" + name.replace(".", r"\.")):
+        optimizer.load_state(bad)
+    assert_same_state(optimizer, before)
