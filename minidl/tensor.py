@@ -259,6 +259,8 @@ def record(owner: str, y: Any, sources: Sequence[Tensor], pullback: Callable[[An
     """Return the output(s) of a step as Tensor(s) that remember it."""
     if not isinstance(y, tuple):
         return _made(y, Node(owner, sources, pullback, 1), 0)
+    if len(y) == 1:  # a tape node with one output hands over a bare gradient
+        return (record(owner, y[0], sources, lambda dy: pullback((dy,))),)
     node = Node(owner, sources, pullback, len(y))
     return tuple(_made(part, node, slot) for slot, part in enumerate(y))
 
@@ -300,7 +302,7 @@ def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
     if not wants_gradient(tensors):
         return constant(y)
     if DEBUG:
-        pullback = guard(op.__name__, [*arrays, *_parts(y), *options.values()], pullback)
+        pullback = guard(_name(op), [*arrays, *_parts(y), *options.values()], pullback)
 
     def backward(dy: Any) -> Pairs:
         first = inputs[0]
@@ -312,7 +314,13 @@ def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
             if isinstance(x, Tensor) and x.requires_grad
         ]
 
-    return record(op.__name__, y, tensors, backward)
+    return record(_name(op), y, tensors, backward)
+
+
+def _name(op: Callable[..., Any]) -> str:
+    """Return what an op is called; a `functools.partial` is called after what it wraps."""
+    name: str = getattr(op, "__name__", "") or getattr(getattr(op, "func", op), "__name__", type(op).__name__)
+    return name
 
 
 def _step(op: Callable[..., Any], *inputs: Any, **options: Any) -> Tensor:

@@ -1,5 +1,6 @@
 """The graph behind a Tensor: built, walked once, used up, and freed by reference counting alone."""
 
+import functools
 import gc
 import os
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import Tensor, no_grad
+from minidl import Tensor, no_grad, ops
 from minidl import functional as F
 from minidl.tensor import apply
 from minidl.testing import check_gradients
@@ -51,6 +52,20 @@ def test_a_step_with_several_outputs_runs_its_pullback_once(use, expected):
     assert x.grad.tolist() == expected
     with no_grad():
         assert [t.requires_grad for t in apply(halves, x)] == [False, False]
+
+
+def test_a_step_may_have_a_tuple_of_one_and_an_op_its_options_bound():
+    def single(x):
+        return (2 * x,), lambda dy: 2 * dy[0]
+
+    x = leaf(X)
+    (y,) = apply(single, x)
+    z = apply(functools.partial(ops.softmax, axis=0), y)
+    z.backward(W)
+    expected = ops.softmax(2 * X, axis=0)[1](W) * 2
+    np.testing.assert_array_equal(x.grad, expected)
+    with pytest.raises(RuntimeError, match="graph through 'softmax' was used by an earlier backward"):
+        z.backward(W)
 
 
 def test_a_step_may_say_that_an_input_has_no_gradient():
