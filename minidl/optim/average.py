@@ -31,7 +31,7 @@ class EMA:
     """
 
     def __init__(self, parameters: Iterable[Parameter], decay: Hyper = 0.999) -> None:
-        check("EMA", {"decay": decay})
+        check("EMA", {"decay": decay}, {"decay": 0})
         self.decay = decay
         self.parameters = collect(parameters, "EMA")
         self.averages = [widen(p.data).copy() for p in self.parameters]
@@ -39,7 +39,7 @@ class EMA:
 
     def update(self) -> None:
         """Take the parameters as they are now into the average."""
-        share = 1.0 - resolve("EMA", {"decay": self.decay}, self.step_count)["decay"]
+        share = 1.0 - resolve("EMA", {"decay": self.decay}, self.step_count, {"decay": 0})["decay"]
         for p, average in zip(self.parameters, self.averages, strict=True):
             flat, values = average.reshape(-1), p.data.reshape(-1)
             for block in blocks(0, flat.size):

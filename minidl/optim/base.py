@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
 from minidl.ops._precision import widen
 from minidl.optim.flat import Flat, pack
-from minidl.optim.groups import Hyper, Parameters, as_groups, check, read_state, resolve
+from minidl.optim.groups import Hyper, Parameters, as_groups, check, read_state, resolve, tuple_lengths
 
 
 class State:
@@ -64,7 +64,8 @@ class Optimizer:
 
     def __init__(self, parameters: Parameters, **options: Any) -> None:
         self.options = options
-        self.groups = as_groups(parameters, options, type(self).__name__)
+        self._lengths = tuple_lengths(type(self))
+        self.groups = as_groups(parameters, options, type(self).__name__, self._lengths)
         self.parameters = [p for group in self.groups for p in group["parameters"]]
         self.step_count = 0
         self._counts = [0] * len(self.parameters)
@@ -77,7 +78,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: Hyper) -> None:
-        check(type(self).__name__, {"lr": value})
+        check(type(self).__name__, {"lr": value}, self._lengths)
         self.options["lr"] = value
 
     @property
@@ -173,7 +174,7 @@ class Optimizer:
     def _options_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """Return the hyper-parameters of a group at this step, as numbers."""
         values = {name: group.get(name, value) for name, value in self.options.items()}
-        return resolve(type(self).__name__, values, self.step_count)
+        return resolve(type(self).__name__, values, self.step_count, self._lengths)
 
     def _slots_in_use(self, counts: Sequence[int], present: Collection[str]) -> list[str]:
         """Return the slots that so many updates have filled, or may have filled and are present."""

@@ -1,5 +1,6 @@
 """What an optimizer is given: parameters, perhaps in groups, and hyper-parameters, perhaps scheduled."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -15,20 +16,22 @@ COUNTERS = {"step", "counts"}  # the parts of a state that are whole numbers
 BELOW_ONE = {"alpha", "betas", "decay", "rho"}  # shares of the past; all others are only not negative
 
 
-def as_groups(parameters: Any, options: Mapping[str, Any], owner: str) -> list[dict[str, Any]]:
+def as_groups(
+    parameters: Any, options: Mapping[str, Any], owner: str, lengths: Mapping[str, int]
+) -> list[dict[str, Any]]:
     """Return groups, dicts of ``"parameters"`` and the options that differ for them; check everything."""
     if _are_many(parameters):
         parameters = list(parameters)
     grouped = isinstance(parameters, list) and bool(parameters) and isinstance(parameters[0], Mapping)
     groups = [dict(group) for group in parameters] if grouped else [{"parameters": parameters}]
-    check(owner, options)
+    check(owner, options, lengths)
     for group in groups:
         given = collect(group.pop("parameters", None), owner)
         if unknown := group.keys() - options.keys():
             raise TypeError(
                 f"{owner}: expected groups with {', '.join(options)}, got {', '.join(sorted(unknown))}"
             )
-        check(owner, group)
+        check(owner, group, lengths)
         group["parameters"] = given
     everything = [id(p) for group in groups for p in group["parameters"]]
     if not everything:
@@ -60,10 +63,28 @@ def _are_many(parameters: Any) -> bool:
     return isinstance(parameters, Iterable) and not single
 
 
-def check(owner: str, options: Mapping[str, Any]) -> None:
-    """Refuse a hyper-parameter that is no number, no schedule, or out of the range its name stands for."""
+def tuple_lengths(optimizer: type) -> dict[str, int]:
+    """Return the lengths of the tuples among the defaults of a constructor, 0 for each plain number."""
+    defaults = {name: p.default for name, p in inspect.signature(optimizer).parameters.items()}
+    known = {name: default for name, default in defaults.items() if default is not inspect.Parameter.empty}
+    return {"lr": 0} | {name: len(d) if isinstance(d, tuple) else 0 for name, d in known.items()}
+
+
+def check(owner: str, options: Mapping[str, Any], lengths: Mapping[str, int]) -> None:
+    """Refuse a hyper-parameter that is no number, no schedule, or out of the range its name stands for.
+
+    Args:
+        owner: the optimizer.
+        options: hyper-parameters by name.
+        lengths: of those that are tuples, 0 of those that must be none; any other may be either.
+    """
     for name, value in options.items():
-        for part in value if isinstance(value, tuple) else (value,):
+        length = lengths.get(name, len(value) if isinstance(value, tuple) else 0)
+        if length and not isinstance(value, tuple):
+            raise TypeError(f"{owner}: expected {name} as a tuple of {length}, got {type(value).__name__}")
+        if length and len(value) != length:
+            raise ValueError(f"{owner}: expected {name} as a tuple of {length}, got {value}")
+        for part in value if length else (value,):
             if callable(part):
                 continue
             if not isinstance(part, (int, float, np.floating, np.integer)):
@@ -76,10 +97,10 @@ def check(owner: str, options: Mapping[str, Any]) -> None:
                 raise ValueError(f"{owner}: expected {name} >= 0, got {part}")
 
 
-def resolve(owner: str, options: Mapping[str, Any], step: int) -> dict[str, Any]:
+def resolve(owner: str, options: Mapping[str, Any], step: int, lengths: Mapping[str, int]) -> dict[str, Any]:
     """Return the options with each schedule replaced by its number at a step, and check these."""
     values = {name: _at(value, step) for name, value in options.items()}
-    check(owner, values)
+    check(owner, values, lengths)
     return values
 
 

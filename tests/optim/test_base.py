@@ -445,3 +445,54 @@ def test_a_state_with_something_that_is_no_number_changes_nothing(name, value) -
     with pytest.raises(ValueError, match=r"SGD: expected .* got .*" + name.replace(".", r"\.")):
         optimizer.load_state(bad)
     assert_same_state(optimizer, before)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Adam(ones((2,)), betas=0.9), TypeError, r"Adam: expected betas as a tuple of 2, got float"),
+        (
+            lambda: Adam(ones((2,)), betas=(0.9,)),
+            ValueError,
+            r"expected betas as a tuple of 2, got \(0\.9,\)",
+        ),
+        (lambda: Adam(ones((2,)), betas=[0.9, 0.99]), TypeError, "expected betas as a tuple of 2, got list"),
+        (lambda: Adam(ones((2,)), betas=cosine(0.9, 5)), TypeError, "expected betas as a tuple of 2, got"),
+        (
+            lambda: Adam(ones((2,)), lr=(0.1, 0.2)),
+            TypeError,
+            "expected lr as a number or a schedule, got tup",
+        ),
+        (lambda: SGD(ones((2,)), lr=(0.1,)), TypeError, "expected lr as a number or a schedule, got tuple"),
+        (
+            lambda: Adam([{"parameters": ones((2,)), "betas": 0.9}]),
+            TypeError,
+            "Adam: expected betas as a tuple of 2, got float",
+        ),
+        (
+            lambda: setattr(Adam(ones((2,))), "lr", (0.1,)),
+            TypeError,
+            "Adam: expected lr as a number or a sch",
+        ),
+    ],
+)
+def test_a_tuple_stands_where_the_default_is_one(make, error, message) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+class Pair(Optimizer):
+    """Takes a tuple that has no default."""
+
+    def __init__(self, parameters, factors) -> None:
+        super().__init__(parameters, factors=factors)
+
+    @staticmethod
+    def update(p, g, state, factors) -> None:
+        p -= factors[0] * factors[1] * g
+
+
+def test_an_option_without_a_default_may_be_a_tuple() -> None:
+    (p,) = ones((1,))
+    Pair([p], factors=(0.5, 0.5)).step()
+    assert to_numpy(p.data).tolist() == [0.75]
