@@ -5,7 +5,7 @@ from minidl.backend import Array, Seed
 from minidl.layers._repr import arguments
 from minidl.layers.base import Layer, Pullback, check_sizes
 from minidl.layers.parameter import Parameter
-from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, per_axis
+from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, check_window, per_axis
 
 
 class Conv(Layer):
@@ -53,6 +53,7 @@ class Conv(Layer):
         if rank not in LAYOUTS:
             raise ValueError(f"Conv: expected kernel_size of one to three entries, got {kernel_size!r}")
         kernel = per_axis(kernel_size, rank, "kernel_size", "Conv")
+        check_window(kernel, stride, padding, dilation, "Conv", rank=rank)
         shape = (*kernel, in_channels // groups, out_channels)
         self.weight = Parameter(init.draw(weight_init, shape, seed=seed, dtype=dtype), name="weight")
         self.bias = Parameter(init.zeros((out_channels,), dtype=dtype), name="bias") if bias else None

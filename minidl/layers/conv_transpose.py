@@ -7,7 +7,7 @@ from minidl.backend import Array, Seed
 from minidl.layers._repr import arguments
 from minidl.layers.base import Layer, Pullback, check_sizes
 from minidl.layers.parameter import Parameter
-from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, Sizes, per_axis
+from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, Sizes, check_window, per_axis
 
 
 class ConvTranspose(Layer):
@@ -56,6 +56,8 @@ class ConvTranspose(Layer):
                 f"got {groups}"
             )
         kernel = _kernel(kernel_size)
+        check_window(kernel, stride, padding, dilation, "ConvTranspose", rank=len(kernel))
+        per_axis(output_padding, len(kernel), "output_padding", "ConvTranspose", least=0)
         weight = init.draw(
             weight_init,
             (*kernel, out_channels // groups, in_channels),

@@ -4,7 +4,7 @@ from minidl import ops
 from minidl.backend import Array
 from minidl.layers._repr import arguments
 from minidl.layers.base import Layer, Pullback
-from minidl.ops._lowering import Padding, PerAxis
+from minidl.ops._lowering import Padding, PerAxis, check_window
 
 
 class MaxPool(Layer):
@@ -31,6 +31,8 @@ class MaxPool(Layer):
         dilation: PerAxis = 1,
         ceil_mode: bool = False,
     ) -> None:
+        steps = kernel_size if stride is None else stride
+        check_window(kernel_size, steps, padding, dilation, type(self).__name__)
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
@@ -84,6 +86,8 @@ class AvgPool(Layer):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
+        steps = kernel_size if stride is None else stride
+        check_window(kernel_size, steps, padding, dilation, type(self).__name__)
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
@@ -115,7 +119,10 @@ class AvgPool(Layer):
 
 
 class GlobalMaxPool(Layer):
-    """The largest value of each channel over the whole image: ``(N, *spatial, C)`` to ``(N, C)``."""
+    """The largest value of each channel over the whole image: ``(N, *spatial, C)`` to ``(N, C)``.
+
+    See `functional.global_max_pool`.
+    """
 
     sample_wise = True
 
@@ -124,7 +131,10 @@ class GlobalMaxPool(Layer):
 
 
 class GlobalAvgPool(Layer):
-    """The mean value of each channel over the whole image: ``(N, *spatial, C)`` to ``(N, C)``."""
+    """The mean value of each channel over the whole image: ``(N, *spatial, C)`` to ``(N, C)``.
+
+    See `functional.global_avg_pool`.
+    """
 
     sample_wise = True
 

@@ -122,6 +122,29 @@ def _read_padding(
     return tuple((before, after) for before, after in pairs)
 
 
+def check_window(
+    kernel_size: PerAxis,
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    owner: str,
+    *,
+    rank: int | None = None,
+) -> None:
+    """Refuse options that fit no image, as soon as a layer is made.
+
+    Without a ``rank`` it is that of the first option that has an entry for each axis.
+    """
+    listed = (len(o) for o in (kernel_size, stride, dilation, padding) if isinstance(o, (tuple, list)))
+    rank = next(listed, 1) if rank is None else rank
+    if rank not in LAYOUTS:
+        raise ValueError(f"{owner}: expected options for one to three axes, got {rank}")
+    kernel = per_axis(kernel_size, rank, "kernel_size", owner)
+    strides = per_axis(stride, rank, "stride", owner)
+    per_axis(dilation, rank, "dilation", owner)
+    _read_padding(padding, kernel, kernel, strides, owner)
+
+
 def check_image(x: Array, owner: str, *, rank: int | None = None) -> None:
     """Refuse everything but ``(N, *spatial, C)`` with as many spatial axes as wanted, or one to three."""
     check_array(x, owner)

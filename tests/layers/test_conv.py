@@ -8,6 +8,7 @@ import pytest
 
 from minidl import init, ops
 from minidl.layers.conv import Conv
+from minidl.layers.conv_transpose import ConvTranspose
 
 OPTIONS = {"stride": 2, "padding": ((1, 0), 2), "dilation": (1, 2), "groups": 2}
 
@@ -102,3 +103,21 @@ def test_an_error_names_the_layer() -> None:
 def test_arguments_that_make_no_sense_are_refused(arguments: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         Conv(*arguments)
+
+
+@pytest.mark.parametrize("layer", [Conv, ConvTranspose])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"stride": 0}, ValueError, "expected stride of at least 1, got 0"),
+        ({"stride": (1, 2, 3)}, ValueError, "expected stride of 2 entries, one for each axis"),
+        ({"dilation": "2"}, TypeError, "expected dilation as an int or one for each axis, got '2'"),
+        ({"padding": -1}, ValueError, "expected padding of at least 0, got -1"),
+        ({"padding": "full"}, ValueError, 'expected padding as "same", "valid" or numbers'),
+    ],
+)
+def test_options_that_fit_no_image_are_refused_at_once(
+    layer: Any, options: Any, error: Any, message: str
+) -> None:
+    with pytest.raises(error, match=f"{layer.__name__}: {message}"):
+        layer(3, 4, 3, **options)

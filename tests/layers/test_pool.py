@@ -67,3 +67,28 @@ def test_an_error_names_the_layer() -> None:
     ) as caught:
         MaxPool(9).forward(normal(1, 4, 4, 1))
     assert caught.value.__notes__ == ["in MaxPool(9)"]
+
+
+@pytest.mark.parametrize("layer", [MaxPool, AvgPool])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"kernel_size": 0}, ValueError, "expected kernel_size of at least 1, got 0"),
+        ({"kernel_size": 2.5}, TypeError, "expected kernel_size as an int or one for each axis, got 2.5"),
+        ({"kernel_size": (1, 1, 1, 1)}, ValueError, "expected options for one to three axes, got 4"),
+        ({"kernel_size": 2, "stride": 0}, ValueError, "expected stride of at least 1, got 0"),
+        ({"kernel_size": (2, 2), "stride": (1,)}, ValueError, "expected stride of 2 entries"),
+        ({"kernel_size": 2, "padding": -1}, ValueError, "expected padding of at least 0, got -1"),
+        ({"kernel_size": 2, "padding": ((1, 0), 0, 1)}, None, ""),
+        ({"kernel_size": 2, "padding": "same"}, None, ""),
+        ({"kernel_size": 2, "dilation": 0}, ValueError, "expected dilation of at least 1, got 0"),
+    ],
+)
+def test_options_that_fit_no_image_are_refused_at_once(
+    layer: Any, options: Any, error: Any, message: str
+) -> None:
+    if error is None:
+        layer(**options)
+        return
+    with pytest.raises(error, match=f"{layer.__name__}: {message}"):
+        layer(**options)
