@@ -10,6 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 ]
+# The reference is written from the docstrings, and their examples run where they stand.
+WRITTEN_BY_HAND = [page for page in PAGES if not page.startswith("docs/reference/")]
 FENCE = re.compile(r"^ *```(?P<info>[^\n`]*)\n(?P<body>.*?)^ *``` *$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)(?P<target>[^)#\s]+)")
 
@@ -34,7 +36,7 @@ def run(name: str, text: str) -> None:
             exec(compile("\n" * (first_line - 1) + body, name, "exec"), namespace)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", WRITTEN_BY_HAND)
 def test_every_block_of_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)

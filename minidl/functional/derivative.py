@@ -18,6 +18,12 @@ def vjp(f: Callable[..., Any], *arrays: Array) -> tuple[Any, Callable[[Any], Any
         f: takes Tensors, one for each array, and returns a Tensor or a tuple of them.
         *arrays: floating-point arrays; Tensors are taken as their data.
 
+    Returns:
+        ``(y, pullback)``: y an array or a tuple of arrays, as ``f`` returns one Tensor or several.
+
+    Raises:
+        TypeError: ``f`` returns something else than Tensors.
+
     Example:
         >>> from minidl.backend import asarray
         >>> y, pullback = vjp(lambda x: (x * x).sum(), asarray([1.0, 2.0]))

@@ -6,7 +6,7 @@ from minidl.layers.base import Layer, Pullback
 
 
 class ReLU(Layer):
-    """y = max(x, 0)."""
+    """y = max(x, 0); see `functional.relu`."""
 
     sample_wise = True
 
@@ -15,7 +15,7 @@ class ReLU(Layer):
 
 
 class Sigmoid(Layer):
-    """y = 1 / (1 + e^-x)."""
+    """y = 1 / (1 + e^-x); see `functional.sigmoid`."""
 
     sample_wise = True
 
@@ -24,7 +24,7 @@ class Sigmoid(Layer):
 
 
 class Tanh(Layer):
-    """y = tanh x."""
+    """y = tanh x; see `functional.tanh`."""
 
     sample_wise = True
 
@@ -43,7 +43,7 @@ class _AlongAxis(Layer):
 
 
 class Softmax(_AlongAxis):
-    """Turn scores into probabilities along an axis: y_i = e^(x_i) / sum_j e^(x_j).
+    """Turn scores into probabilities along an axis: y_i = e^(x_i) / sum_j e^(x_j); see `functional.softmax`.
 
     Its backward is the exact product with the Jacobian, so it composes with any loss. To train a classifier,
     leave it away and let ``CrossEntropy()`` take the logits: that is faster and exact for extreme ones.
@@ -62,21 +62,21 @@ class Softmax(_AlongAxis):
 
 
 class LogSoftmax(_AlongAxis):
-    """y_i = x_i - log sum_j e^(x_j) along an axis."""
+    """y_i = x_i - log sum_j e^(x_j) along an axis; see `functional.log_softmax`."""
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         return self.bind(ops.log_softmax, x, axis=self.axis)
 
 
 class Softmin(_AlongAxis):
-    """y_i = e^(-x_i) / sum_j e^(-x_j) along an axis."""
+    """y_i = e^(-x_i) / sum_j e^(-x_j) along an axis; see `functional.softmin`."""
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         return self.bind(ops.softmin, x, axis=self.axis)
 
 
 class GLU(_AlongAxis):
-    """y = a sigmoid(b), where a and b are the two halves of the input along an axis."""
+    """y = a sigmoid(b), where a and b are the two halves of the input along an axis; see `functional.glu`."""
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         return self.bind(ops.glu, x, axis=self.axis)

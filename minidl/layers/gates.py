@@ -9,7 +9,7 @@ from minidl.ops.gates import check_approximate
 
 
 class GELU(Layer):
-    """y = x P(z < x) for a standard normal z, exact or by a tanh.
+    """y = x P(z < x) for a standard normal z, exact or by a tanh; see `functional.gelu`.
 
     Example:
         >>> from minidl.backend import asarray
@@ -31,7 +31,7 @@ class GELU(Layer):
 
 
 class SiLU(Layer):
-    """y = x / (1 + e^-x)."""
+    """y = x / (1 + e^-x); see `functional.silu`."""
 
     sample_wise = True
 
@@ -40,7 +40,7 @@ class SiLU(Layer):
 
 
 class Mish(Layer):
-    """y = x tanh(log(1 + e^x))."""
+    """y = x tanh(log(1 + e^x)); see `functional.mish`."""
 
     sample_wise = True
 
@@ -49,7 +49,7 @@ class Mish(Layer):
 
 
 class Softplus(Layer):
-    """y = log(1 + e^(beta x)) / beta."""
+    """y = log(1 + e^(beta x)) / beta; see `functional.softplus`."""
 
     sample_wise = True
 
@@ -64,7 +64,7 @@ class Softplus(Layer):
 
 
 class Softsign(Layer):
-    """y = x / (1 + |x|)."""
+    """y = x / (1 + |x|); see `functional.softsign`."""
 
     sample_wise = True
 

@@ -73,7 +73,17 @@ class Parameter(Tensor):
 
 
 class Buffer:
-    """An array that belongs to a layer's state but is no parameter, such as running statistics."""
+    """An array that belongs to a layer's state but is no parameter, such as running statistics.
+
+    Example:
+        >>> import minidl
+        >>> from minidl.backend import xp
+        >>> class Counting(minidl.Layer):
+        ...     def __init__(self):
+        ...         self.calls = Buffer(xp.asarray([0]))
+        >>> Counting().state()
+        {'calls': array([0])}
+    """
 
     __slots__ = ("data",)
 

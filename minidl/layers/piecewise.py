@@ -9,7 +9,7 @@ from minidl.ops._options import check_number
 
 
 class LeakyReLU(Layer):
-    """y = x where x > 0, else negative_slope x."""
+    """y = x where x > 0, else negative_slope x; see `functional.leaky_relu`."""
 
     sample_wise = True
 
@@ -65,7 +65,7 @@ class PReLU(Layer):
 
 
 class ReLU6(Layer):
-    """y = min(max(x, 0), 6)."""
+    """y = min(max(x, 0), 6); see `functional.relu6`."""
 
     sample_wise = True
 
@@ -74,7 +74,7 @@ class ReLU6(Layer):
 
 
 class HardTanh(Layer):
-    """y = min(max(x, low), high)."""
+    """y = min(max(x, low), high); see `functional.hard_tanh`."""
 
     sample_wise = True
 
@@ -90,7 +90,7 @@ class HardTanh(Layer):
 
 
 class HardSigmoid(Layer):
-    """y = min(max(x / 6 + 1/2, 0), 1)."""
+    """y = min(max(x / 6 + 1/2, 0), 1); see `functional.hard_sigmoid`."""
 
     sample_wise = True
 
@@ -99,7 +99,7 @@ class HardSigmoid(Layer):
 
 
 class HardSwish(Layer):
-    """y = x min(max(x / 6 + 1/2, 0), 1)."""
+    """y = x min(max(x / 6 + 1/2, 0), 1); see `functional.hard_swish`."""
 
     sample_wise = True
 
@@ -108,7 +108,7 @@ class HardSwish(Layer):
 
 
 class ELU(Layer):
-    """y = x where x > 0, else alpha (e^x - 1)."""
+    """y = x where x > 0, else alpha (e^x - 1); see `functional.elu`."""
 
     sample_wise = True
 
@@ -123,7 +123,7 @@ class ELU(Layer):
 
 
 class CELU(Layer):
-    """y = x where x > 0, else alpha (e^(x / alpha) - 1)."""
+    """y = x where x > 0, else alpha (e^(x / alpha) - 1); see `functional.celu`."""
 
     sample_wise = True
 
@@ -138,7 +138,10 @@ class CELU(Layer):
 
 
 class SELU(Layer):
-    """y = 1.0507 x where x > 0, else 1.0507 1.6733 (e^x - 1), with these numbers in full."""
+    """y = 1.0507 x where x > 0, else 1.0507 1.6733 (e^x - 1), with these numbers in full.
+
+    See `functional.selu`.
+    """
 
     sample_wise = True
 

@@ -9,7 +9,7 @@ from minidl.ops._options import check_number
 
 
 class LearnedPositions(Layer):
-    """Add a learned vector to each step: ``(N, T, C)`` to the same.
+    """Add a learned vector to each step: ``(N, T, C)`` to the same; see `functional.learned_positions`.
 
     Args:
         max_length: L, the most steps a sequence may have.
@@ -58,7 +58,10 @@ class _Waves(Layer):
 
 
 class SinusoidalPositions(_Waves):
-    """Add sines and cosines of many lengths: ``(N, T, C)`` with an even C to the same."""
+    """Add sines and cosines of many lengths: ``(N, T, C)`` with an even C to the same.
+
+    See `functional.sinusoidal_positions`.
+    """
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         return self.bind(ops.sinusoidal_positions, x, base=self.base)
@@ -66,6 +69,8 @@ class SinusoidalPositions(_Waves):
 
 class RotaryPositions(_Waves):
     """Turn pairs of features by angles that grow with the position: ``(N, ..., T, D)`` to the same.
+
+    See `functional.rotary_positions`.
 
     For the queries and keys of attention; ``MultiHeadAttention(..., rotary=True)`` does it in each head.
     """

@@ -12,7 +12,7 @@ from minidl.tensor import Tensor
 
 
 class Identity(Layer):
-    """y = x."""
+    """y = x, of any shape."""
 
     sample_wise = True
 
@@ -21,7 +21,10 @@ class Identity(Layer):
 
 
 class Flatten(Layer):
-    """Join all axes but the batch: ``(N, ...)`` to ``(N, K)``, and back for the gradient."""
+    """Join all axes but the batch: ``(N, ...)`` to ``(N, K)``, and back for the gradient.
+
+    See `functional.flatten`.
+    """
 
     sample_wise = True
 

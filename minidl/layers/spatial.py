@@ -14,6 +14,8 @@ from minidl.ops.upsample import check_mode
 class AdaptiveAvgPool(Layer):
     """The mean of each of a given number of regions: ``(N, *spatial, C)`` to ``(N, *output_size, C)``.
 
+    See `functional.adaptive_avg_pool`.
+
     Args:
         output_size: an int, for as many axes as the input has, or one for each.
 
