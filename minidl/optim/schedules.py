@@ -2,6 +2,7 @@
 
 The optimizer counts the steps from 0 and asks ``schedule(step)`` before each update. All schedules but
 `Plateau` are pure functions of the step: a resumed optimizer finds its place in them by its step count alone.
+All can be pickled and copied; a function of your own can if it stands in a module, a lambda never.
 
     AdamW(model.parameters(), lr=one_cycle(1e-3, steps=2_000))
     SGD(model.parameters(), lr=warm_up(100, cosine(0.1, steps=5_000)), momentum=0.9)
@@ -10,6 +11,7 @@ The optimizer counts the steps from 0 and asks ``schedule(step)`` before each up
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -25,7 +27,11 @@ def constant(value: float) -> Schedule:
         >>> constant(0.1)(1_000)
         0.1
     """
-    return lambda step: value
+    return partial(_constant, value)
+
+
+def _constant(value: float, step: int) -> float:
+    return value
 
 
 def step_decay(start: float, every: int, factor: float = 0.1) -> Schedule:
@@ -37,7 +43,11 @@ def step_decay(start: float, every: int, factor: float = 0.1) -> Schedule:
         (1.0, 0.5, 0.25)
     """
     every = _check_steps("step_decay", "every", every)
-    return lambda step: start * factor ** (step // every)
+    return partial(_step_decay, start, every, factor)
+
+
+def _step_decay(start: float, every: int, factor: float, step: int) -> float:
+    return start * factor ** (step // every)
 
 
 def multi_step(start: float, milestones: Sequence[int], factor: float = 0.1) -> Schedule:
@@ -48,8 +58,11 @@ def multi_step(start: float, milestones: Sequence[int], factor: float = 0.1) -> 
         >>> schedule(9), schedule(10), schedule(50)
         (1.0, 0.5, 0.25)
     """
-    milestones = _increasing("multi_step", "milestones", milestones)
-    return lambda step: start * factor ** bisect_right(milestones, step)
+    return partial(_multi_step, start, _increasing("multi_step", "milestones", milestones), factor)
+
+
+def _multi_step(start: float, milestones: list[int], factor: float, step: int) -> float:
+    return start * factor ** bisect_right(milestones, step)
 
 
 def exponential(start: float, factor: float) -> Schedule:
@@ -59,7 +72,11 @@ def exponential(start: float, factor: float) -> Schedule:
         >>> exponential(1.0, 0.5)(3)
         0.125
     """
-    return lambda step: start * factor**step
+    return partial(_exponential, start, factor)
+
+
+def _exponential(start: float, factor: float, step: int) -> float:
+    return start * factor**step
 
 
 def polynomial(start: float, steps: int, power: float = 1.0, end: float = 0.0) -> Schedule:
@@ -70,7 +87,11 @@ def polynomial(start: float, steps: int, power: float = 1.0, end: float = 0.0) -
         0.5
     """
     steps = _check_steps("polynomial", "steps", steps)
-    return lambda step: end + (start - end) * (1.0 - min(step / steps, 1.0)) ** power
+    return partial(_polynomial, start, end, steps, power)
+
+
+def _polynomial(start: float, end: float, steps: int, power: float, step: int) -> float:
+    return end + (start - end) * math.pow(1.0 - min(step / steps, 1.0), power)
 
 
 def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
@@ -84,7 +105,11 @@ def cosine(start: float, steps: int, end: float = 0.0) -> Schedule:
         (1.0, 0.5, 0.0, 0.0)
     """
     steps = _check_steps("cosine", "steps", steps)
-    return lambda step: _half_cosine(start, end, min(step / steps, 1.0))
+    return partial(_cosine, start, end, steps)
+
+
+def _cosine(start: float, end: float, steps: int, step: int) -> float:
+    return _half_cosine(start, end, min(step / steps, 1.0))
 
 
 def cosine_restarts(start: float, steps: int, growth: int = 1, end: float = 0.0) -> Schedule:
@@ -99,17 +124,16 @@ def cosine_restarts(start: float, steps: int, growth: int = 1, end: float = 0.0)
     """
     steps = _check_steps("cosine_restarts", "steps", steps)
     growth = _check_steps("cosine_restarts", "growth", growth)
+    return partial(_cosine_restarts, start, end, steps, growth)
 
-    def schedule(step: int) -> float:
-        length = steps
-        if growth == 1:
-            step %= steps
-        while step >= length:
-            step -= length
-            length *= growth
-        return _half_cosine(start, end, step / length)
 
-    return schedule
+def _cosine_restarts(start: float, end: float, length: int, growth: int, step: int) -> float:
+    if growth == 1:
+        step %= length
+    while step >= length:
+        step -= length
+        length *= growth
+    return _half_cosine(start, end, step / length)
 
 
 def one_cycle(
@@ -135,17 +159,14 @@ def one_cycle(
     if not 0.0 <= warm_up <= 1.0:
         raise ValueError(f"one_cycle: expected warm_up between 0 and 1, got {warm_up}")
     start = peak / start_divisor
-    end = start / end_divisor
-    top = max(warm_up * steps - 1.0, 0.0)
-    fall = max(steps - 1.0 - top, 1.0)
+    return partial(_one_cycle, start, peak, start / end_divisor, steps, max(warm_up * steps - 1.0, 0.0))
 
-    def schedule(step: int) -> float:
-        step = min(step, steps - 1)
-        if step < top:
-            return _half_cosine(start, peak, step / top)
-        return _half_cosine(peak, end, (step - top) / fall)
 
-    return schedule
+def _one_cycle(start: float, peak: float, end: float, steps: int, top: float, step: int) -> float:
+    step = min(step, steps - 1)
+    if step < top:
+        return _half_cosine(start, peak, step / top)
+    return _half_cosine(peak, end, (step - top) / max(steps - 1.0 - top, 1.0))
 
 
 def warm_up(steps: int, then: float | Schedule, start: float = 0.0) -> Schedule:
@@ -162,14 +183,13 @@ def warm_up(steps: int, then: float | Schedule, start: float = 0.0) -> Schedule:
         (0.0, 0.05, 0.1, 0.1)
     """
     steps = _check_steps("warm_up", "steps", steps)
-    following = as_schedule(then)
+    return partial(_warm_up, start, steps, as_schedule(then))
 
-    def schedule(step: int) -> float:
-        if step >= steps:
-            return following(step - steps)
-        return start + (following(0) - start) * step / steps
 
-    return schedule
+def _warm_up(start: float, steps: int, following: Schedule, step: int) -> float:
+    if step >= steps:
+        return following(step - steps)
+    return start + (following(0) - start) * step / steps
 
 
 def chain(*schedules: float | Schedule, at: Sequence[int]) -> Schedule:
@@ -189,14 +209,12 @@ def chain(*schedules: float | Schedule, at: Sequence[int]) -> Schedule:
         raise ValueError(
             f"chain: expected one schedule more than steps in at, got {len(schedules)} and {len(at)}"
         )
-    parts = [as_schedule(part) for part in schedules]
-    starts = [0, *at]
+    return partial(_chain, [as_schedule(part) for part in schedules], [0, *at])
 
-    def schedule(step: int) -> float:
-        index = bisect_right(at, step)
-        return parts[index](step - starts[index])
 
-    return schedule
+def _chain(parts: list[Schedule], starts: list[int], step: int) -> float:
+    index = bisect_right(starts, step) - 1
+    return parts[index](step - starts[index])
 
 
 class Plateau:

@@ -496,3 +496,10 @@ def test_an_option_without_a_default_may_be_a_tuple() -> None:
     (p,) = ones((1,))
     Pair([p], factors=(0.5, 0.5)).step()
     assert to_numpy(p.data).tolist() == [0.75]
+
+
+def test_an_optimizer_with_a_schedule_survives_pickling() -> None:
+    optimizer = stepped(lambda ps: SGD(ps, lr=cosine(0.1, steps=10)))
+    other = pickle.loads(pickle.dumps(optimizer))
+    assert (other.lr, other.step_count) == (optimizer.lr, 3)
+    other.step()

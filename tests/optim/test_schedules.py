@@ -1,6 +1,8 @@
 """Schedules are functions of the step, equal to PyTorch's where it has them, and stay put after their end."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -175,3 +177,10 @@ def test_steps_may_be_counted_by_numpy() -> None:
     assert ours(schedules.multi_step(0.4, np.array([3, 9]))) == ours(schedules.multi_step(0.4, [3, 9]))
     with pytest.raises(TypeError, match="chain: expected at as an int, got float"):
         schedules.chain(0.1, 0.2, at=[1.5])
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_schedule_survives_pickling_and_copying(name) -> None:
+    schedule = PAIRS[name][0]
+    for other in (pickle.loads(pickle.dumps(schedule)), copy.deepcopy(schedule)):
+        assert ours(other) == ours(schedule)
