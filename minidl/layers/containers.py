@@ -1,5 +1,6 @@
 """Layers made of layers, written over ``vjp`` alone."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,16 @@ def _check_layer(layer: object, expected: str) -> None:
         hint = "; add parentheses" if isinstance(layer, type) and issubclass(layer, Layer) else ""
         got = f"the class {layer.__name__}" if isinstance(layer, type) else type(layer).__name__
         raise TypeError(f"{expected}, got {got}{hint}")
+
+
+@contextlib.contextmanager
+def _located(place: str, layer: Layer) -> Iterator[None]:
+    """Add to an exception which part of a container it came from."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{place}: {layer!r}")
+        raise
 
 
 class Container(Layer):
@@ -118,8 +129,14 @@ class Residual(Layer):
         return self.layer.sample_wise and (self.shortcut is None or self.shortcut.sample_wise)
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
-        y, pullback = self.layer.vjp(x)
-        short, short_pullback = (x, None) if self.shortcut is None else self.shortcut.vjp(x)
+        short_pullback: Pullback | None
+        with _located("in the layer of Residual", self.layer):
+            y, pullback = self.layer.vjp(x)
+        if self.shortcut is None:
+            short, short_pullback = x, None
+        else:
+            with _located("in the shortcut of Residual", self.shortcut):
+                short, short_pullback = self.shortcut.vjp(x)
         self._check(y, short)
 
         def joined(dy: Array, input_grad: bool = True) -> Any:
@@ -134,8 +151,13 @@ class Residual(Layer):
 
     def predict(self, x: Array) -> Array:
         """Add the ``predict`` of both branches."""
-        y = self.layer.predict(x)
-        short = x if self.shortcut is None else self.shortcut.predict(x)
+        with _located("in the layer of Residual", self.layer):
+            y = self.layer.predict(x)
+        if self.shortcut is None:
+            short = x
+        else:
+            with _located("in the shortcut of Residual", self.shortcut):
+                short = self.shortcut.predict(x)
         self._check(y, short)
         return y + short  # type: ignore[no-any-return]
 
@@ -175,7 +197,7 @@ class Parallel(Container):
         self.merge = merge
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
-        parts, pullbacks = zip(*(layer.vjp(x) for layer in self.layers), strict=True)
+        parts, pullbacks = zip(*self._each(lambda layer: layer.vjp(x)), strict=True)
         y, split = self._merged(parts)
 
         def joined(dy: Array, input_grad: bool = True) -> Any:
@@ -193,7 +215,15 @@ class Parallel(Container):
 
     def predict(self, x: Array) -> Array:
         """Join the ``predict`` of all branches."""
-        return self._merged([layer.predict(x) for layer in self.layers])[0]
+        return self._merged(self._each(lambda layer: layer.predict(x)))[0]
+
+    def _each(self, run: Callable[[Layer], Any]) -> list[Any]:
+        """Return what each branch gives, and name the one that raises."""
+        found = []
+        for i, layer in enumerate(self.layers):
+            with _located(f"at position {i} of Parallel", layer):
+                found.append(run(layer))
+        return found
 
     def _merged(self, parts: Sequence[Array]) -> tuple[Array, Callable[[Array], Sequence[Array]]]:
         """Return the joined output and the map of its gradient to those of the branches."""

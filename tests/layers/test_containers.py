@@ -196,7 +196,7 @@ def test_an_error_in_a_branch_names_its_chain():
         with pytest.raises(ValueError, match=r"expected \(\.\.\., 5\), got \(4, 3\)") as caught:
             Sequential(Tanh(), container(Sequential(dense(5, 2)))).forward(X)
         assert caught.value.__notes__[1] == "at position 0 of Sequential: Linear(5, 2)"
-        assert caught.value.__notes__[2].startswith(f"at position 1 of Sequential: {container.__name__}(")
+        assert caught.value.__notes__[-1].startswith(f"at position 1 of Sequential: {container.__name__}(")
 
 
 def test_m20_branches_that_are_the_identity_leave_their_input_alone():
@@ -287,3 +287,16 @@ def test_a_channels_first_image_is_named_with_its_place():
     with pytest.raises(ValueError, match=r"channels-first input\? use minidl.channels_last\(x\)") as caught:
         model.forward(np.ones((2, 3, 8, 8), "float32"))
     assert caught.value.__notes__[-1] == "at position 0 of Sequential: Conv(3, 4, kernel_size=3)"
+
+
+@pytest.mark.parametrize("run", ["forward", "predict"])
+def test_an_error_names_the_branch_it_came_from(run):
+    good, bad, x = Linear(3, 2, seed=0), Linear(5, 2, seed=0), np.zeros((1, 3), np.float32)
+    for model, place in [
+        (Parallel(good, bad), "at position 1 of Parallel"),
+        (Residual(bad), "in the layer of Residual"),
+        (Residual(good, shortcut=bad), "in the shortcut of Residual"),
+    ]:
+        with pytest.raises(ValueError, match="linear: expected") as caught:
+            getattr(model, run)(x)
+        assert caught.value.__notes__ == ["in Linear(5, 2)", f"{place}: Linear(5, 2)"]
