@@ -7,14 +7,14 @@
 import importlib
 from typing import Any
 
-from minidl.testing.gradients import GradientError as GradientError
-from minidl.testing.gradients import GradientReport as GradientReport
 from minidl.testing.gradients import check_gradients as check_gradients
 from minidl.testing.layer import LayerCheck as LayerCheck
 from minidl.testing.layer import LayerError as LayerError
 from minidl.testing.layer import LayerReport as LayerReport
 from minidl.testing.layer import check_layer as check_layer
 from minidl.testing.layer import layer_checks as layer_checks
+from minidl.testing.report import GradientError as GradientError
+from minidl.testing.report import GradientReport as GradientReport
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from minidl.backend import Array, xp
 from minidl.testing.subject import Arrays, Run
 
@@ -22,6 +24,7 @@ class Slope(NamedTuple):
     value: float
     doubt: float
     smooth: bool = True
+    step: float = math.inf
 
 
 def line(run: Run, arrays: Sequence[Array], i: int, direction: Array) -> Callable[[complex], Arrays]:
@@ -39,7 +42,13 @@ def scale_of(x: Array) -> float:
 
 
 def central(
-    along: Callable[[complex], Arrays], y: Arrays, dy: Arrays, scale: float, size: float, rtol: float
+    along: Callable[[complex], Arrays],
+    y: Arrays,
+    dy: Arrays,
+    scale: float,
+    size: float,
+    rtol: float,
+    rounding: float = 0.0,
 ) -> Slope:
     """Return the derivative of ``sum(along(t) * dy)`` at 0 by central differences.
 
@@ -50,10 +59,11 @@ def central(
         scale: of the numbers that t moves.
         size: of the derivative that is expected: what is small compared with it does not matter.
         rtol: the relative error that is good enough.
+        rounding: of the sum, where that is known to be more than what its terms suggest.
     """
     best = Slope(math.nan, math.inf, smooth=False)
     for factor in FACTORS:
-        slope = _central(along, y, dy, STEP * scale * factor, size)
+        slope = _central(along, y, dy, STEP * scale * factor, size, rounding)
         if (slope.smooth, -slope.doubt) > (best.smooth, -best.doubt):
             best = slope
         if best.smooth and best.doubt <= rtol * (size + abs(best.value)):
@@ -61,7 +71,9 @@ def central(
     return best
 
 
-def _central(along: Callable[[complex], Arrays], y: Arrays, dy: Arrays, h: float, size: float) -> Slope:
+def _central(
+    along: Callable[[complex], Arrays], y: Arrays, dy: Arrays, h: float, size: float, rounding: float
+) -> Slope:
     """Compare the steps h and h / 2; a kink shows in the slopes, or in the second differences."""
     slopes, bends = [], []
     for step in (h, h / 2):
@@ -69,10 +81,18 @@ def _central(along: Callable[[complex], Arrays], y: Arrays, dy: Arrays, h: float
         slopes.append(_dot((a - b for a, b in zip(ahead, behind, strict=True)), dy) / (2 * step))
         thirds = zip(ahead, y, behind, strict=True)
         bends.append(_dot(((a - m) - (m - b) for a, m, b in thirds), dy) / step)
-    noise = ROUNDING * sum(float((abs(a) * abs(b)).sum()) for a, b in zip(y, dy, strict=True)) / h
+    terms = ROUNDING * sum(float((abs(a) * abs(b)).sum()) for a, b in zip(y, dy, strict=True))
+    noise = (terms + rounding) / h
     gap = abs(slopes[0] - slopes[1]) + abs(bends[0] - 2 * bends[1])
     smooth = gap <= SETTLED * (size + abs(slopes[1])) + 4 * noise
-    return Slope(slopes[1], gap + noise, smooth)
+    return Slope(slopes[1], gap + noise, smooth, h)
+
+
+def jittered(x: Array, rng: np.random.Generator) -> Array:
+    """Return an array that differs by rounding alone."""
+    if x.dtype.kind != "f":
+        return x
+    return xp.asarray(x + ROUNDING * scale_of(x) * xp.asarray(rng.normal(size=x.shape)))
 
 
 def complex_step(along: Callable[[complex], Arrays], dy: Arrays, scale: float, name: str) -> Slope:

@@ -1,7 +1,6 @@
 """check_gradients: is this pullback the derivative of this function, and nothing but a pullback?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,78 +11,19 @@ from minidl.testing.differences import (
     Slope,
     central,
     complex_step,
+    jittered,
     line,
     numeric_jacobian,
     scale_of,
 )
+from minidl.testing.report import Checked, GradientError, GradientReport
 from minidl.testing.subject import Arrays, Gradients, Subject, as_subject
 
 METHODS = ("central", "complex")
 ATTEMPTS = 8  # how often a point with a kink is replaced by one beside it
+JITTERS = 3  # how often rounding is looked at
 NUDGE = 1e-3  # how far beside, relative to the numbers in the array
 LARGEST_JACOBIAN = 1 << 22  # elements of the table that a diagnosis looks at
-
-
-class GradientError(AssertionError):
-    """A gradient is wrong, or a pullback does what none may do.
-
-    Args:
-        message: all of it.
-        diagnosis: the name of the known mistake that fits, if any.
-        argument: whose gradient it is.
-        index: the first wrong entry.
-        expected: what it should be.
-        got: what it is.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        diagnosis: str | None = None,
-        argument: str | None = None,
-        index: tuple[int, ...] | None = None,
-        expected: float | None = None,
-        got: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.diagnosis = diagnosis
-        self.argument = argument
-        self.index = index
-        self.expected = expected
-        self.got = got
-
-
-class Checked(NamedTuple):
-    """One argument whose gradient is right, and the largest relative error that was seen."""
-
-    argument: str
-    shape: tuple[int, ...]
-    error: float
-
-
-@dataclass(frozen=True)
-class GradientReport:
-    """What was checked; printing it shows a line for each argument.
-
-    Args:
-        name: of the function.
-        method: "central" or "complex".
-        checked: the arguments.
-        kinks: how many points were replaced because the function has a kink there.
-        jacobians: by argument, the derivatives by differences, where they were asked for.
-    """
-
-    name: str
-    method: str
-    checked: list[Checked]
-    kinks: int = 0
-    jacobians: dict[str, Array] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        width = max(len(row.argument) for row in self.checked) if self.checked else 0
-        lines = [f"{self.name}: gradients are right ({self.method} differences, kinks avoided: {self.kinks})"]
-        lines += [f"  {r.argument:<{width}}  {r.shape}  error {r.error:.1e}" for r in self.checked]
-        return "\n".join(lines)
 
 
 class Point(NamedTuple):
@@ -144,7 +84,7 @@ def check_gradients(
         >>> check_gradients(cube, asarray([1.0, 2.0]))
         Traceback (most recent call last):
             ...
-        minidl.testing.gradients.GradientError: cube: the gradient of x is wrong
+        minidl.testing.report.GradientError: cube: the gradient of x is wrong
           at (0,): expected ..., got ...
           diagnosis: off by a constant factor: every entry is 0.666667 times the true one
     """
@@ -173,6 +113,7 @@ def _at(subject: Subject, arrays: Arrays, rng: np.random.Generator) -> Point:
     before = [array.copy() for array in arrays]
     y, pull = subject.run(arrays)
     _check_values(subject, y)
+    _check_repeats(subject, y, subject.run(arrays)[0])
     dy = tuple(xp.asarray(rng.normal(size=part.shape)) for part in y)
     kept = [array.copy() for array in (*dy, *y)]
     gradients = pull(dy)
@@ -214,6 +155,17 @@ def _check_values(subject: Subject, y: tuple[Any, ...]) -> None:
             raise GradientError(f"{subject.name}: the value is not finite here, so it has no derivative")
 
 
+def _check_repeats(subject: Subject, y: Arrays, again: Arrays) -> None:
+    """See that the same arguments give the same value, to rounding."""
+    for a, b in zip(y, again, strict=True):
+        if a.shape != b.shape or float(abs(a - b).sum()) > 1e-9 * float(abs(a).sum()):
+            raise GradientError(
+                f"{subject.name}: the value changes from call to call, so it has no derivative; "
+                "random numbers must follow from a seed or from a Buffer",
+                "not repeatable",
+            )
+
+
 def _check_structure(point: Point) -> None:
     """See that there is one gradient for each argument, of its shape and dtype."""
     name, _, arrays, _ = point.subject
@@ -248,17 +200,37 @@ def _slope_beside_kinks(
         if method == "complex":
             return point, complex_step(along, point.dy, scale_of(x), point.subject.name), direction, attempt
         size = float(xp.sqrt((g * g).sum())) if g is not None else 0.0
-        slope = central(along, point.y, point.dy, scale_of(x), size, rtol)
+        settings = (along, point.y, point.dy, scale_of(x), size, rtol)
+        slope = central(*settings)
+        if not slope.smooth:  # a kink, or rounding that the function has made larger
+            slope = central(*settings, rounding=_rounding(point, i, direction)[0])
         if slope.smooth:
             return point, slope, direction, attempt
         arrays = tuple(_nudged(array, rng) for array in point.arrays)
         point = _at(point.subject, arrays, rng)
     raise GradientError(
         f"{point.subject.name}: no derivative by {point.subject.arguments[i]} was found here or nearby: "
-        "the value jumps, has kinks everywhere, or changes from call to call",
+        "the value jumps, or has kinks everywhere",
         "not differentiable",
         point.subject.arguments[i],
     )
+
+
+def _rounding(point: Point, i: int, direction: Array) -> tuple[float, float]:
+    """Return how far rounding moves the weighted value, and the derivative claimed by a pullback.
+
+    Both are seen where the arrays differ by rounding: an ill-conditioned function makes it larger.
+    """
+    rng, of_value, of_claim = np.random.default_rng(0), 0.0, 0.0
+    g = point.gradients[i]
+    for _ in range(JITTERS):
+        y, pull = point.subject.run(tuple(jittered(x, rng) for x in point.arrays))
+        gaps = zip(y, point.y, point.dy, strict=True)
+        of_value = max(of_value, sum(float((abs(a - b) * abs(d)).sum()) for a, b, d in gaps))
+        h = pull(point.dy)[i]
+        if g is not None and h is not None:
+            of_claim = max(of_claim, abs(float(((h - g) * direction).sum())))
+    return 8 * of_value, 8 * of_claim
 
 
 def _nudged(x: Array, rng: np.random.Generator) -> Array:
@@ -276,7 +248,9 @@ def _compare(point: Point, i: int, slope: Slope, direction: Array, rtol: float) 
     size = float(xp.sqrt((g * g).sum())) + abs(slope.value)
     error = abs(claimed - slope.value)
     if not error <= rtol * size + 2 * slope.doubt:
-        raise _explained(point, i, "is wrong")
+        of_value, of_claim = _rounding(point, i, direction)
+        if not error <= rtol * size + 2 * slope.doubt + of_value / slope.step + of_claim:
+            raise _explained(point, i, "is wrong")
     measurable = size + slope.doubt / rtol  # what is smaller cannot be told from rounding
     return error / measurable if measurable else 0.0
 

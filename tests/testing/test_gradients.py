@@ -123,6 +123,11 @@ class TestKinks:
     def test_a_function_that_changes_from_call_to_call_has_no_derivative(self):
         with pytest.raises(GradientError, match="changes from call to call") as caught:
             check_gradients(lambda x: (x * RNG.normal(), lambda dy: dy), X)
+        assert caught.value.diagnosis == "not repeatable"
+
+    def test_a_function_that_jumps_everywhere_has_no_derivative(self):
+        with pytest.raises(GradientError, match="the value jumps") as caught:
+            check_gradients(lambda x: (np.sin(x * 1e12), lambda dy: dy), X)
         assert caught.value.diagnosis == "not differentiable"
 
 
