@@ -483,7 +483,7 @@ OF_LAYERS = [
     Mutant(
         "recurrent width taken from the input",
         "layers.recurrent:_Recurrent.__init__",
-        '("hh", hidden_size)',
+        '("hh", self.hidden_size)',
         '("hh", size)',
         ("layer RNN",),
     ),
