@@ -73,7 +73,10 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step; assign a number or a schedule to change it."""
+        """The learning rate of the next step; assign a number or a schedule to change it.
+
+        It is that of all groups without one of their own: change those by ``optimizer.groups[i]["lr"]``.
+        """
         return self._options_of({})["lr"]  # type: ignore[no-any-return]
 
     @lr.setter

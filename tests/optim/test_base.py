@@ -503,3 +503,15 @@ def test_an_optimizer_with_a_schedule_survives_pickling() -> None:
     other = pickle.loads(pickle.dumps(optimizer))
     assert (other.lr, other.step_count) == (optimizer.lr, 3)
     other.step()
+
+
+def test_a_group_with_a_rate_of_its_own_keeps_it_when_the_rate_is_assigned() -> None:
+    a, b = ones((1,), (1,))
+    optimizer = SGD([{"parameters": [a]}, {"parameters": [b], "lr": 0.25}], lr=0.5)
+    optimizer.lr = 0.0
+    optimizer.step()
+    assert [float(p.data[0]) for p in (a, b)] == [1.0, 0.75]
+    optimizer.groups[1]["lr"] = 0.0
+    optimizer.step()
+    assert [float(p.data[0]) for p in (a, b)] == [1.0, 0.75]
+    assert "optimizer.groups[i]" in type(optimizer).lr.__doc__
