@@ -1,6 +1,7 @@
 """Gradient clipping, over the flat buffers where the parameters lie in them."""
 
 from collections.abc import Iterable
+from numbers import Real
 
 from minidl.backend import Array, xp
 from minidl.layers.parameter import Parameter
@@ -22,7 +23,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
         The L2 norm before, a 0-d array: reading it as a number waits for the GPU.
 
     Raises:
-        ValueError: ``max_norm`` is negative or NaN.
+        TypeError: ``max_norm`` is no number.
+        ValueError: it is negative or NaN.
 
     Source: Pascanu, Mikolov and Bengio, 2013.
 
@@ -32,26 +34,40 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
         >>> print(clip_grad_norm([p], max_norm=1.0), p.grad)
         5.0 [0.6 0.8]
     """
-    if not max_norm >= 0:
-        raise ValueError(f"clip_grad_norm: expected max_norm >= 0, got {max_norm}")
+    max_norm = _limit(max_norm, "clip_grad_norm", "max_norm")
     parts = [
         g[block] for g in gradients(collect(parameters, "clip_grad_norm")) for block in blocks(0, len(g))
     ]
     if not parts:
         return xp.zeros((), xp.float32)
-    squares = [xp.vdot(wide, wide) for wide in map(widen, parts)]
-    norm = xp.sqrt(sum(square.astype(xp.float64) for square in squares)).astype(squares[0].dtype)
+    norm = xp.sqrt(sum(map(_sum_of_squares, parts)))
     factor = xp.minimum(max_norm / (norm + 1e-6), 1.0)
     for part in parts:
-        part *= factor
-    return xp.asarray(norm)
+        part *= factor.astype(widen(part[:0]).dtype)
+    dtype = widen(parts[0][:0]).dtype
+    return xp.asarray(xp.where(norm > xp.finfo(dtype).max, xp.inf, norm), dtype=dtype)
+
+
+def _sum_of_squares(part: Array) -> Array:
+    """Add up in double precision, one block at a time: squares overflow single from 2e19 on."""
+    wide = part.astype(xp.float64)
+    return xp.asarray(xp.vdot(wide, wide))
+
+
+def _limit(limit: float, owner: str, name: str) -> float:
+    if isinstance(limit, bool) or not isinstance(limit, Real):
+        raise TypeError(f"{owner}: expected {name} as a number, got {type(limit).__name__}")
+    if not limit >= 0:
+        raise ValueError(f"{owner}: expected {name} >= 0, got {limit}")
+    return float(limit)
 
 
 def clip_grad_value(parameters: Iterable[Parameter], max_value: float) -> None:
     """Bring each element of all gradients into ``[-max_value, max_value]``.
 
     Raises:
-        ValueError: ``max_value`` is negative or NaN.
+        TypeError: ``max_value`` is no number.
+        ValueError: it is negative or NaN.
 
     Example:
         >>> p = Parameter([1.0, 1.0])
@@ -60,7 +76,6 @@ def clip_grad_value(parameters: Iterable[Parameter], max_value: float) -> None:
         >>> p.grad
         array([ 0.5 , -0.25], dtype=float32)
     """
-    if not max_value >= 0:
-        raise ValueError(f"clip_grad_value: expected max_value >= 0, got {max_value}")
+    max_value = _limit(max_value, "clip_grad_value", "max_value")
     for g in gradients(collect(parameters, "clip_grad_value")):
         xp.clip(g, -max_value, max_value, out=g)

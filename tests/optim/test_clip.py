@@ -87,3 +87,48 @@ def test_bad_arguments_are_refused(clip) -> None:
             clip([], limit)
     with pytest.raises(TypeError, match=rf"{clip.__name__}: expected Parameters, got ndarray among them"):
         clip([np.zeros(3)], 1.0)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_norm_of_huge_and_of_tiny_gradients_is_no_infinity_and_no_zero(scale, packed) -> None:
+    ps = with_gradients(np.full(BLOCK + 3, 3 * scale, np.float32), np.full((2, 2), 4 * scale, np.float32))
+    expected = scale * (9 * (BLOCK + 3) + 16 * 4) ** 0.5
+    if packed:
+        SGD(ps, lr=0.1)
+    norm = clip_grad_norm(ps, expected / 4)
+    assert norm.dtype == np.float32
+    assert float(norm) == pytest.approx(expected, rel=1e-6)
+    if scale > 1:  # tiny ones vanish beside the 1e-6 of the formula
+        for p, value in zip(ps, (3, 4), strict=True):
+            np.testing.assert_allclose(to_numpy(p.grad), scale * value / 4, rtol=1e-6)
+
+
+def test_a_norm_beyond_single_precision_is_infinite_and_clips_all_the_same() -> None:
+    (p,) = with_gradients(np.full(400, 3e38, np.float32))
+    assert float(clip_grad_norm([p], 20.0)) == np.inf
+    np.testing.assert_allclose(to_numpy(p.grad), 1.0, rtol=1e-6)
+
+
+def test_infinite_gradients_are_not_hidden() -> None:
+    (p,) = with_gradients(np.array([np.inf, 1.0], np.float32))
+    with np.errstate(invalid="ignore"):
+        assert float(clip_grad_norm([p], 1.0)) == np.inf
+    assert np.isnan(to_numpy(p.grad)[0])
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
+@pytest.mark.parametrize("limit", ["1", None, True, (1.0,)])
+def test_a_limit_that_is_no_number_is_refused(clip, limit) -> None:
+    with pytest.raises(
+        TypeError, match=rf"{clip.__name__}: expected max_\w+ as a number, got {type(limit).__name__}"
+    ):
+        clip([], limit)
+
+
+def test_a_limit_may_be_numpys_and_infinite() -> None:
+    (p,) = with_gradients(np.array([3.0, 4.0], np.float32))
+    assert float(clip_grad_norm([p], np.inf)) == float(clip_grad_norm([p], np.float32(5.5))) == 5.0
+    clip_grad_value([p], np.int64(3))
+    assert to_numpy(p.grad).tolist() == [3.0, 3.0]
+    assert p.grad.dtype == np.float32
