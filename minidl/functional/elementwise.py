@@ -261,7 +261,7 @@ def negative(x: Array | Tensor) -> Any:
 def absolute(x: Array | Tensor) -> Any:
     """Take the absolute value.
 
-    ``y = |x|``, with derivative 0 at 0.
+    ``y = |x|``, with derivative 0 at 0, and NaN for a NaN (where PyTorch has 0).
 
     Args:
         x: any shape, floating-point.

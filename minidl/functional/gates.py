@@ -12,6 +12,7 @@ def gelu(x: Array | Tensor, approximate: str = "none") -> Any:
 
     ``y = x (1 + erf(x / sqrt 2)) / 2``; with ``approximate="tanh"``
     ``y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2``, which differs by less than 5e-4.
+    At plus infinity it is infinite, with slope 1; PyTorch has NaN there.
 
     Args:
         x: any shape, floating-point.

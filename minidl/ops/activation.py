@@ -15,8 +15,8 @@ def relu(x: Array) -> Result:
     y = xp.asarray(xp.maximum(x, 0))
 
     def pullback(dy: Array) -> Array:
-        # dx = dy [y > 0]
-        return xp.asarray(dy * (y > 0))
+        # dx = dy [x > 0]; a NaN lets dy through, as in PyTorch
+        return xp.asarray(dy * (y != 0))
 
     return y, pullback
 

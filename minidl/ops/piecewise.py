@@ -58,8 +58,8 @@ def _between(x: Array, low: float, high: float, owner: str) -> Result:
     check_float(x, owner)
 
     def pullback(dy: Array) -> Array:
-        # dx = dy [low < x < high]
-        return xp.asarray(dy * ((x > low) & (x < high)))
+        # dx = dy [low < x < high]; a NaN lets dy through, as in PyTorch
+        return xp.asarray(dy * ~((x <= low) | (x >= high)))
 
     return xp.asarray(xp.minimum(xp.maximum(x, low), high)), pullback
 
@@ -112,7 +112,7 @@ def _bent(x: Array, slope: float, depth: float, width: float, owner: str) -> Res
     y = slope * xp.maximum(wide, 0) + depth * xp.expm1(below)
 
     def pullback(dy: Array) -> Array:
-        # dx = slope dy where x > 0, else depth / width e^(x / width) dy
-        return xp.asarray(dy * xp.where(wide > 0, slope, depth / width * xp.exp(below)), dtype=x.dtype)
+        # dx = depth / width e^(x / width) dy where x <= 0, else slope dy, as for a NaN in PyTorch
+        return xp.asarray(dy * xp.where(wide <= 0, depth / width * xp.exp(below), slope), dtype=x.dtype)
 
     return xp.asarray(y, dtype=x.dtype), pullback

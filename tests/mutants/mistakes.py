@@ -167,7 +167,7 @@ OF_ACTIVATIONS = [
         "xp.maximum(x, xp.float64(0))",
         ("op relu", "layer ReLU"),
     ),
-    Mutant("relu: the mask is forgotten", "ops.activation:relu", "dy * (y > 0)", "dy * 1", ("op relu",)),
+    Mutant("relu: the mask is forgotten", "ops.activation:relu", "dy * (y != 0)", "dy * 1", ("op relu",)),
     Mutant(
         "leaky relu: the slope of the wrong side",
         "ops.piecewise:leaky_relu",
@@ -178,7 +178,7 @@ OF_ACTIVATIONS = [
     Mutant(
         "relu writes to the upstream",
         "ops.activation:relu",
-        "return xp.asarray(dy * (y > 0))",
+        "return xp.asarray(dy * (y != 0))",
         "dy *= y > 0\n        return dy",
         ("op relu", "layer ReLU"),
     ),

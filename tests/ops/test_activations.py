@@ -269,3 +269,12 @@ def test_options_that_are_no_numbers(alpha):
 def test_a_float64_option_does_not_widen():
     x = np.ones(3, dtype="float32")
     assert ops.elu(x, alpha=np.float64(0.5))[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("op", "slope"), [("relu", 1), ("relu6", 1), ("hard_tanh", 1), ("elu", 1), ("celu", 1), ("selu", S)]
+)
+def test_a_nan_lets_the_gradient_through_as_in_pytorch(op, slope):
+    x = np.array([math.nan, -math.inf, math.inf, 0.5])
+    dx = getattr(ops, op)(x)[1](np.ones(4))
+    np.testing.assert_allclose(dx, [slope, 0, slope if "hard" not in op and op != "relu6" else 0, slope])
