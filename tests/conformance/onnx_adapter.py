@@ -10,6 +10,7 @@ from typing import Any
 import minidl
 from minidl import functional as F
 from minidl.backend import xp
+from tests.conformance.onnx_sequences import SEQUENCES
 
 
 def conv(x, w, b=None, *, kernel_shape=None, group=1, **options) -> Any:
@@ -183,7 +184,7 @@ def window(
     return {"stride": stride, "padding": padding, "dilation": dilation}
 
 
-ADAPTERS: dict[str, Callable[..., Any]] = {
+ADAPTERS: dict[str, Callable[..., Any]] = SEQUENCES | {
     "Adam": adam,
     "AveragePool": avg_pool,
     "BatchNormalization": batch_norm,
