@@ -8,6 +8,8 @@ import numpy as np
 
 from minidl.backend import Array, Seed, asarray, check_int, check_seed, draw_seed, to_numpy, xp
 
+NUMBERS = "biufc"  # the kinds of dtype that a batch may have
+
 
 class DataLoader:
     """Iterate over data in batches; every ``for`` over the loader is one epoch.
@@ -19,14 +21,16 @@ class DataLoader:
             batches. An array is anything with a ``shape`` that can be sliced, such as a memory map or an HDF5
             data set; a series or a frame of pandas is read by position. Or samples, each an array, a number
             or a tuple of these, which the loader stacks: from a sequence such as a list, or from any other
-            iterable, which is taken in its own order.
+            iterable, which is taken in its own order. So a list ``[x, y]`` is two samples, not two arrays
+            side by side: that is ``(x, y)``.
         batch_size: samples per batch; the last batch is smaller where they do not divide.
         shuffle: draw a new order for every epoch; it follows from the seed and the number of the epoch alone.
         drop_last: leave out a last batch that is smaller than the others. A full one is never left out.
         seed: an int, a generator, or None for a seed from the default generator.
 
     Raises:
-        TypeError: the source is nothing of that kind, or has no length but is to be shuffled.
+        TypeError: the source is nothing of that kind, holds no numbers, or has no length but is to
+            be shuffled.
         ValueError: the arrays differ in length, or the batch size is less than 1.
 
     Example:
@@ -131,6 +135,8 @@ def _common_length(source: Any) -> int | None:
         return lengths[0]
     if hasattr(source, "shape") and not source.shape:
         raise ValueError("DataLoader: expected arrays with at least one axis, got a 0-d array")
+    if getattr(getattr(source, "dtype", None), "kind", "f") not in NUMBERS:
+        raise TypeError(f"DataLoader: expected an array of numbers, got {source.dtype}; convert it first")
     if isinstance(source, (str, bytes, dict)) or not (
         hasattr(source, "__getitem__") or isinstance(source, Iterable)
     ):
@@ -175,13 +181,25 @@ def _stack(samples: Sequence[Any]) -> Any:
     """Return samples as one batch: an array, or a tuple of arrays for samples that are tuples."""
     first = samples[0]
     if isinstance(first, tuple):
+        if any(not isinstance(sample, tuple) or len(sample) != len(first) for sample in samples):
+            raise ValueError(
+                f"DataLoader: expected every sample as a tuple of {len(first)}, as the first one is; "
+                "a list or an array counts as one part"
+            )
         return tuple(_stack(part) for part in zip(*samples, strict=True))
-    if not hasattr(first, "dtype"):
-        return asarray(list(samples))
-    shapes = {sample.shape for sample in samples}
-    if len(shapes) > 1:
+    shapes = {getattr(sample, "shape", ()) for sample in samples}
+    if hasattr(first, "dtype") and len(shapes) > 1:
         raise ValueError(
             f"DataLoader: expected samples of one shape, got {' and '.join(map(str, sorted(shapes)))}; "
             "arrays side by side are a tuple: DataLoader((x, y), ...)"
         )
-    return asarray(np.stack([to_numpy(sample) for sample in samples]))
+    try:
+        batch = asarray(np.stack(list(map(to_numpy, samples))) if hasattr(first, "dtype") else list(samples))
+    except (TypeError, ValueError):
+        batch = None
+    if batch is None or batch.dtype.kind not in NUMBERS:
+        raise TypeError(
+            f"DataLoader: expected samples of numbers, got {type(first).__name__}; "
+            "turn each into an array, a number or a tuple of these"
+        )
+    return batch

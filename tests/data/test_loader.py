@@ -290,3 +290,48 @@ def test_a_batch_size_may_be_counted_by_numpy() -> None:
     assert (loader.batch_size, [batch.shape for batch in loader]) == (2, [(2,), (2,), (1,)])
     with pytest.raises(TypeError, match="DataLoader: expected batch_size as an int, got bool"):
         DataLoader(np.arange(5), True)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([{"x": 1}, {"x": 2}], r"got dict; turn each into an array, a number or a tuple of these"),
+        ([None, 1], "got NoneType; turn"),
+        (["a", "b"], "got str; turn"),
+        ([(1, "a"), (2, "b")], "got str; turn"),
+        ([[1, 2], [3]], "got list; turn"),
+        ([[1, None], [3, 4]], "got list; turn"),
+        ([1, {"x": 2}], "got int; turn"),
+        (iter([{"x": 1}]), "got dict; turn"),
+        ([np.array(["a"]), np.array(["b"])], "got ndarray; turn"),
+    ],
+)
+def test_samples_that_no_layer_takes_are_refused(source, message) -> None:
+    with pytest.raises(TypeError, match="DataLoader: expected samples of numbers, " + message):
+        next(iter(DataLoader(source, 2)))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [np.array(["a", "b"]), np.array([None, 1]), np.array(["2026-01-01"], "M8[D]"), np.zeros(2, "i4,f4")],
+)
+@pytest.mark.parametrize("paired", [False, True])
+def test_arrays_of_something_else_than_numbers_are_refused_at_once(source, paired) -> None:
+    with pytest.raises(TypeError, match=r"DataLoader: expected an array of numbers, got .*; convert it"):
+        DataLoader((source, source) if paired else source, 2)
+
+
+@pytest.mark.parametrize(
+    "samples", [[(1, 2), (3,)], [(1,), (2, 3)], [(1, 2), 3], [(1, 2), np.zeros(2)], [(1, 2), [3, 4]]]
+)
+def test_samples_that_are_tuples_have_equally_many_parts(samples) -> None:
+    with pytest.raises(
+        ValueError, match=r"DataLoader: expected every sample as a tuple of \d, as the first one"
+    ):
+        next(iter(DataLoader(samples, 2)))
+
+
+def test_arrays_and_bare_numbers_do_not_mix() -> None:
+    for samples in ([np.zeros(2), 1], [1, np.zeros(2)], [np.zeros(2), (1, 2)]):
+        with pytest.raises((TypeError, ValueError), match="DataLoader: expected samples of"):
+            next(iter(DataLoader(samples, 2)))
