@@ -65,7 +65,17 @@ if TYPE_CHECKING:
 else:
     xp, name = _choose(os.environ.get("MINIDL_BACKEND") or "numpy")
 
-DEBUG = os.environ.get("MINIDL_DEBUG", "") not in ("", "0")  # the costly checks, read once at import
+
+def _read_debug(value: str) -> bool:
+    """Tell whether a value of ``MINIDL_DEBUG`` asks for the costly checks."""
+    if value.lower() in ("1", "true"):
+        return True
+    if value.lower() in ("", "0", "false"):
+        return False
+    raise ValueError(f"MINIDL_DEBUG={value!r}: expected 1 or true, or 0 or false")
+
+
+DEBUG = _read_debug(os.environ.get("MINIDL_DEBUG", ""))  # the costly checks, read once at import
 BLOCK = 1 << (24 if name == "cupy" else 16)  # elements per pass over a buffer: few launches, or a warm cache
 TILE = 1 << (28 if name == "cupy" else 21)  # bytes of lowered images at a time: few products, or a warm cache
 
@@ -81,13 +91,18 @@ def asarray(a: object, dtype: Any = None) -> Array:
         a: an array of either backend, a number, or (nested) sequences of numbers.
         dtype: the wanted dtype; by default arrays keep theirs, and Python floats become float32.
 
+    Raises:
+        TypeError: there are no numbers in it.
+
     Example:
         >>> asarray([1.0, 2.0]).dtype
         dtype('float32')
     """
     if name == "numpy" and _module_of(a) == "cupy":
         a = to_numpy(a)
-    array = xp.asarray(a, dtype=dtype)
+    array = None if a is None or isinstance(a, (str, bytes)) else xp.asarray(a, dtype=dtype)
+    if array is None or array.dtype.kind in "OSU":
+        raise TypeError(f"asarray: expected an array or numbers, got {type(a).__name__}")
     if dtype is None and array.dtype == np.float64 and not hasattr(a, "dtype"):
         array = array.astype(np.float32)
     return array

@@ -285,3 +285,51 @@ def test_what_is_no_seed_is_refused_and_changes_nothing(n, error, message) -> No
         with pytest.raises(error, match=message):
             use(n)
     assert backend.draw_seed() == backend.draw_seed(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (None, "NoneType"),
+        ("a", "str"),
+        (b"1", "bytes"),
+        (["a", "b"], "list"),
+        ([1, None], "list"),
+        ({"x": 1}, "dict"),
+        (np.array([None]), "ndarray"),
+        (np.array(["a"]), "ndarray"),
+    ],
+)
+def test_asarray_refuses_what_holds_no_numbers(given, got) -> None:
+    with pytest.raises(TypeError, match=rf"asarray: expected an array or numbers, got {got}"):
+        minidl.asarray(given)
+
+
+def test_asarray_takes_no_word_for_a_number() -> None:
+    for given in (None, "1.5", b"1"):
+        with pytest.raises(TypeError, match="asarray: expected an array or numbers, got"):
+            minidl.asarray(given, "float32")
+    with pytest.raises(TypeError, match="asarray: expected an array or numbers"):
+        Tensor(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "debug"),
+    [("", False), ("0", False), ("false", False), ("1", True), ("true", True), ("TRUE", True)],
+)
+def test_the_debug_mode_reads_its_variable(value, debug) -> None:
+    assert backend._read_debug(value) is debug
+
+
+def test_any_other_value_of_the_debug_variable_is_refused() -> None:
+    for value in ("yes", "2", "on"):
+        with pytest.raises(ValueError, match=rf"MINIDL_DEBUG='{value}': expected 1 or true, or 0 or false"):
+            backend._read_debug(value)
+    done = subprocess.run(
+        [sys.executable, "-c", "from minidl.backend import DEBUG; print(DEBUG)"],
+        env={**os.environ, "MINIDL_DEBUG": "false"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
