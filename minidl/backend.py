@@ -124,6 +124,14 @@ def copy_into(destination: Array, source: object) -> None:
     destination[...] = to_numpy(source) if host else xp.asarray(source)
 
 
+def silent_overflow() -> "np.errstate":
+    """Return a context in which a number too large for its dtype becomes infinite without a word.
+
+    It is for results that are right if infinite. CuPy never warns.
+    """
+    return np.errstate(over="ignore")
+
+
 def synchronize() -> None:
     """Wait until the device has finished all queued work; NumPy has none."""
     if name == "cupy":

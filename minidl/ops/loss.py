@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, xp
+from minidl.backend import Array, silent_overflow, xp
 from minidl.ops._losses import (
     Classes,
     check_probabilities,
@@ -33,7 +33,8 @@ def cross_entropy(
     check_reduction(reduction, "cross_entropy")
     wanted = read_classes(logits, target, weight, ignore_index, label_smoothing, "cross_entropy")
     shifted = widen(logits).reshape(-1, logits.shape[-1])
-    shifted = shifted - shifted.max(axis=-1, keepdims=True)
+    with silent_overflow():
+        shifted = shifted - shifted.max(axis=-1, keepdims=True)
     aligned = _aligned(shifted, wanted)
     exponentials = xp.exp(shifted, out=shifted)
     sums = exponentials.sum(axis=-1)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, check_float, xp
+from minidl.backend import Array, check_float, silent_overflow, xp
 from minidl.ops._options import check_number
 from minidl.ops._precision import check_operands, exponent_reach, widen
 from minidl.ops.elementwise import unbroadcast
@@ -109,10 +109,11 @@ def _bent(x: Array, slope: float, depth: float, width: float, owner: str) -> Res
     check_float(x, owner)
     wide = widen(x)
     below = xp.maximum(xp.minimum(wide, 0), -exponent_reach(width, wide)) / width
-    y = slope * xp.maximum(wide, 0) + depth * xp.expm1(below)
+    with silent_overflow():
+        y = xp.asarray(slope * xp.maximum(wide, 0) + depth * xp.expm1(below), dtype=x.dtype)
 
     def pullback(dy: Array) -> Array:
         # dx = depth / width e^(x / width) dy where x <= 0, else slope dy, as for a NaN in PyTorch
         return xp.asarray(dy * xp.where(wide <= 0, depth / width * xp.exp(below), slope), dtype=x.dtype)
 
-    return xp.asarray(y, dtype=x.dtype), pullback
+    return y, pullback

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, check_axis, check_float, xp
+from minidl.backend import Array, check_axis, check_float, silent_overflow, xp
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
@@ -12,7 +12,8 @@ Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 def _shifted(x: Array, axis: int) -> Array:
     """Return x minus its maximum along the axis, so that no exponential can overflow."""
     x = widen(x)
-    return x - x.max(axis=axis, keepdims=True) if x.size else x.copy()
+    with silent_overflow():
+        return x - x.max(axis=axis, keepdims=True) if x.size else x.copy()
 
 
 def softmax(x: Array, *, axis: int = -1) -> Result:
@@ -57,4 +58,5 @@ def log_softmax(x: Array, *, axis: int = -1) -> Result:
         dx: Array = dy - xp.exp(y) * widen(dy).sum(axis=axis, keepdims=True)
         return dx.astype(x.dtype, copy=False)
 
-    return y.astype(x.dtype, copy=False), pullback
+    with silent_overflow():
+        return y.astype(x.dtype, copy=False), pullback

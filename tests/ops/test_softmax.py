@@ -159,3 +159,23 @@ def test_bad_input_is_refused(name):
     ):
         with pytest.raises(error, match=f"{name}: {message}"):
             op(x, axis=axis)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_largest_numbers_do_not_warn(dtype):
+    most = np.finfo(dtype).max
+    x = np.array([[most, -most], [-most, -most]], dtype)
+    y, pullback = ops.softmax(x)
+    np.testing.assert_array_equal(y, [[1, 0], [0.5, 0.5]])
+    np.testing.assert_array_equal(pullback(np.ones_like(y)), np.zeros((2, 2)))
+    y, pullback = ops.log_softmax(x)
+    np.testing.assert_allclose(y, [[0, -math.inf], [-math.log(2)] * 2], rtol=1e-3)
+    np.testing.assert_array_equal(pullback(np.ones_like(y)), [[-1, 1], [0, 0]])
+    wide = np.result_type(dtype, "float32").type
+    loss, pullback = ops.cross_entropy(x, target=np.array([1, 0]), reduction="none")
+    np.testing.assert_allclose(
+        loss, [2 * wide(most) if dtype == "float16" else math.inf, math.log(2)], rtol=1e-6
+    )
+    np.testing.assert_array_equal(pullback(np.ones_like(loss)), [[1, -1], [-0.5, 0.5]])
+    assert np.isfinite(ops.selu(-x)[0][0, 0])
+    assert ops.selu(x)[0][0, 0] == math.inf
