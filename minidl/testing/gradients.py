@@ -1,6 +1,6 @@
 """check_gradients: is this pullback the derivative of this function, and nothing but a pullback?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,6 +112,7 @@ def _at(subject: Subject, arrays: Arrays, rng: np.random.Generator) -> Point:
     """Evaluate at some arrays with a random upstream, and see that the pullback keeps to the rules."""
     before = [array.copy() for array in arrays]
     y, pull = subject.run(arrays)
+    _check_untouched(subject, "an argument", arrays, before)
     _check_values(subject, y)
     _check_repeats(subject, y, subject.run(arrays)[0])
     dy = tuple(xp.asarray(rng.normal(size=part.shape)) for part in y)
@@ -129,14 +130,15 @@ def _at(subject: Subject, arrays: Arrays, rng: np.random.Generator) -> Point:
                 "not re-entrant",
                 name,
             )
-    for what, now, then in (
-        ("an argument", arrays, before),
-        ("the upstream gradient", dy, kept[: len(dy)]),
-        ("the value", y, kept[len(dy) :]),
-    ):
-        if not all(_same(a, b) for a, b in zip(now, then, strict=True)):
-            raise GradientError(f"{subject.name}: {what} was written to", "written to")
+    _check_untouched(subject, "an argument", arrays, before)
+    _check_untouched(subject, "the upstream gradient", dy, kept[: len(dy)])
+    _check_untouched(subject, "the value", y, kept[len(dy) :])
     return point._replace(gradients=tuple(first))
+
+
+def _check_untouched(subject: Subject, what: str, now: Sequence[Array], then: Sequence[Array]) -> None:
+    if not all(_same(a, b) for a, b in zip(now, then, strict=True)):
+        raise GradientError(f"{subject.name}: {what} was written to", "written to")
 
 
 def _same(a: Array, b: Array) -> bool:
