@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minidl.backend import Array, check_array, check_float, check_shape, violated, xp
-from minidl.ops._losses import check_reduction, read_classes, read_target, reduced, wide_dtype
+from minidl.backend import Array, check_array, check_float, check_shape, silent_overflow, violated, xp
+from minidl.ops._losses import check_reduction, read_classes, read_target, reciprocal, reduced, wide_dtype
 from minidl.ops._options import read_number
 from minidl.ops._precision import widen
 
@@ -72,16 +72,14 @@ def cosine_embedding_loss(
     check_array(target, owner, "the target as an array")
     check_shape(target, first.shape[:-1], f"{owner}: target")
     together = _signs(target.astype(wide_dtype(first), copy=False), owner)
-    a, b = widen(first), widen(second)
-    inverse_a, inverse_b = _inverse_norm(a), _inverse_norm(b)
-    cosine = (a * b).sum(axis=-1) * inverse_a * inverse_b
+    (unit_a, inverse_a), (unit_b, inverse_b) = _unit(widen(first)), _unit(widen(second))
+    cosine = (unit_a * unit_b).sum(axis=-1)
     apart = xp.maximum(cosine - margin, 0) * xp.abs(together)  # keeps the NaN of a target that is no sign
     value, spread = reduced(xp.where(together > 0, 1 - cosine, apart), reduction)
 
     def pullback(dy: Array) -> tuple[Array, Array]:
         # dcos = -dloss or dloss, da = dcos (b / |b| - cos a / |a|) / |a|, and db alike
         dcosine = xp.where(together > 0, -1, (cosine > margin) * xp.abs(together)) * spread(dy)
-        unit_a, unit_b = a * inverse_a[..., None], b * inverse_b[..., None]
         da = (unit_b - cosine[..., None] * unit_a) * (dcosine * inverse_a)[..., None]
         db = (unit_a - cosine[..., None] * unit_b) * (dcosine * inverse_b)[..., None]
         return da.astype(first.dtype, copy=False), db.astype(second.dtype, copy=False)
@@ -149,10 +147,19 @@ def _distance(a: Array, b: Array, p: float) -> tuple[Array, Callable[[], Array]]
     return xp.asarray(distance), slope
 
 
-def _inverse_norm(a: Array) -> Array:
-    """Return 1 / |a| over the last axis, and 0 for a vector of zeros: its cosine with anything is 0."""
-    norm = xp.sqrt((a * a).sum(axis=-1))
-    return xp.asarray((norm > 0) / xp.where(norm == 0, 1, norm))
+def _unit(a: Array) -> tuple[Array, Array]:
+    """Return a / |a| and 1 / |a| over the last axis; 0 for a vector of zeros: its cosine with anything is 0.
+
+    The largest entry is divided out first, so that no square is too large or too small for its dtype.
+    """
+    if not a.size:
+        return a, xp.zeros(a.shape[:-1], dtype=a.dtype)
+    largest = abs(a).max(axis=-1, keepdims=True)
+    a = a / xp.where(largest == 0, 1, largest)
+    length = xp.sqrt((a * a).sum(axis=-1, keepdims=True))
+    with silent_overflow():
+        inverse = xp.where(largest == 0, 0, reciprocal(largest * length))
+    return a / xp.where(length == 0, 1, length), inverse[..., 0]
 
 
 def _signs(target: Array, owner: str) -> Array:

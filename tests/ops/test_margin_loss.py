@@ -275,3 +275,14 @@ class TestBadInput:
     def test_p_of_the_triplet(self, p):
         with pytest.raises(ValueError, match="triplet_margin_loss: expected p >= 1 and finite, got"):
             triplet_margin_loss(A, B, C, p=p)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1e-3])
+def test_the_cosine_of_large_and_small_vectors(scale):
+    a, b, t = np.float32([[3, 4], [0, 0]]), np.float32([[4, 3], [1, 2]]), np.array([1, 1])
+    y, pullback = cosine_embedding_loss(
+        a * np.float32(scale), b * np.float32(scale), target=t, reduction="none"
+    )
+    np.testing.assert_allclose(y, [1 - 24 / 25, 1], rtol=1e-5)
+    da, _ = pullback(np.ones_like(y))
+    np.testing.assert_allclose(da[0], np.array([-0.0448, 0.0336]) / scale, rtol=1e-4)
