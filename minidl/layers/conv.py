@@ -8,6 +8,16 @@ from minidl.layers.parameter import Parameter
 from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, check_window, per_axis
 
 
+def check_channels(owner: str, in_channels: int, out_channels: int, groups: int) -> tuple[int, ...]:
+    """Return the sizes as ints; refuse groups that do not divide the channels."""
+    sizes = check_sizes(owner, in_channels=in_channels, out_channels=out_channels, groups=groups)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"{owner}: expected groups that divide {in_channels} and {out_channels} channels, got {groups}"
+        )
+    return sizes
+
+
 class Conv(Layer):
     """Slide kernels over one to three axes: ``(N, *spatial, C)`` to ``(N, *out, O)``; see `functional.conv`.
 
@@ -42,13 +52,7 @@ class Conv(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        in_channels, out_channels, groups = check_sizes(
-            "Conv", in_channels=in_channels, out_channels=out_channels, groups=groups
-        )
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"Conv: expected groups that divide {in_channels} and {out_channels} channels, got {groups}"
-            )
+        in_channels, out_channels, groups = check_channels("Conv", in_channels, out_channels, groups)
         rank = len(kernel_size) if isinstance(kernel_size, (tuple, list)) else 2
         if rank not in LAYOUTS:
             raise ValueError(f"Conv: expected kernel_size of one to three entries, got {kernel_size!r}")

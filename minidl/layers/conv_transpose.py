@@ -5,7 +5,8 @@ import math
 from minidl import init, ops
 from minidl.backend import Array, Seed
 from minidl.layers._repr import arguments
-from minidl.layers.base import Layer, Pullback, check_sizes
+from minidl.layers.base import Layer, Pullback
+from minidl.layers.conv import check_channels
 from minidl.layers.parameter import Parameter
 from minidl.ops._lowering import LAYOUTS, Padding, PerAxis, Sizes, check_window, per_axis
 
@@ -47,14 +48,7 @@ class ConvTranspose(Layer):
         dtype: init.DType = None,
         weight_init: init.Initializer | None = None,
     ) -> None:
-        in_channels, out_channels, groups = check_sizes(
-            "ConvTranspose", in_channels=in_channels, out_channels=out_channels, groups=groups
-        )
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"ConvTranspose: expected groups that divide {in_channels} and {out_channels} channels, "
-                f"got {groups}"
-            )
+        in_channels, out_channels, groups = check_channels("ConvTranspose", in_channels, out_channels, groups)
         kernel = _kernel(kernel_size)
         check_window(kernel, stride, padding, dilation, "ConvTranspose", rank=len(kernel))
         per_axis(output_padding, len(kernel), "output_padding", "ConvTranspose", least=0)
