@@ -16,11 +16,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from minidl.backend import to_numpy
+from minidl.layers.base import Layer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from minidl.layers.base import Layer
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 HostArray: TypeAlias = "npt.NDArray[Any]"
@@ -47,7 +46,7 @@ DTYPES = {
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 
 
-def save_weights(model: "Layer", path: PathLike) -> None:
+def save_weights(model: Layer, path: PathLike) -> None:
     """Write the parameters and buffers of a model to a safetensors file, all or nothing.
 
     A crash or a full disk at any moment leaves either the old file or the new one.
@@ -57,12 +56,14 @@ def save_weights(model: "Layer", path: PathLike) -> None:
         path: the file, conventionally ``*.safetensors``; an existing one is replaced.
 
     Raises:
+        TypeError: the model is no layer.
         OSError: the file could not be written; what was there is still there.
     """
+    _check_layer(model, "save_weights")
     write_tensors(path, model.state())
 
 
-def load_weights(model: "Layer", path: PathLike, strict: bool = True) -> None:
+def load_weights(model: Layer, path: PathLike, strict: bool = True) -> None:
     """Read the parameters and buffers of a model from a safetensors file, ours or another program's.
 
     Nothing is written to the model before everything is checked.
@@ -73,16 +74,23 @@ def load_weights(model: "Layer", path: PathLike, strict: bool = True) -> None:
         strict: refuse names that are missing or unexpected; otherwise those are left alone.
 
     Raises:
+        TypeError: the model is no layer.
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or no safetensors file, or its names and shapes are not the model's;
             all names that do not fit are listed.
     """
+    _check_layer(model, "load_weights")
     tensors, _ = read_tensors(path)
     try:
         model.load_state(tensors, strict=strict)
     except ValueError as error:
         error.add_note(f"while loading {os.fspath(path)}")
         raise
+
+
+def _check_layer(model: object, owner: str) -> None:
+    if not isinstance(model, Layer):
+        raise TypeError(f"{owner}: expected a layer, got {type(model).__name__}")
 
 
 def write_tensors(path: PathLike, tensors: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> None:
@@ -159,6 +167,8 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}; make it first")
+    if target.is_dir():
+        raise IsADirectoryError(f"{target}: expected a file, got a folder; name a file in it")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:

@@ -68,7 +68,8 @@ def summary(model: Layer, input_shape: tuple[int, ...], dtype: Any = None) -> Su
         dtype: of the sample; by default that of the parameters.
 
     Raises:
-        TypeError, ValueError: as ``model.predict`` does for an input that does not fit.
+        TypeError, ValueError: ``model`` is no layer or ``input_shape`` no shape; or as ``model.predict`` does
+            for an input that does not fit.
 
     Example:
         >>> from minidl.layers import Conv, Flatten, Linear, MaxPool, ReLU, Sequential
@@ -87,8 +88,20 @@ def summary(model: Layer, input_shape: tuple[int, ...], dtype: Any = None) -> Su
     if not isinstance(model, Layer):
         raise TypeError(f"summary: expected a layer, got {type(model).__name__}")
     parameters = model.parameters()
-    sample = xp.zeros((1, *input_shape), dtype or (parameters[0].dtype if parameters else xp.float32))
+    sample = xp.zeros(
+        (1, *_lengths(input_shape)), dtype or (parameters[0].dtype if parameters else xp.float32)
+    )
     return Summary([row for row, _ in _rows("", model, sample)], sum(p.size for p in parameters))
+
+
+def _lengths(shape: Any) -> tuple[int, ...]:
+    """Return the shape of a sample as ints."""
+    whole = isinstance(shape, (tuple, list)) and all(isinstance(n, (int, xp.integer)) for n in shape)
+    if not whole or min(shape, default=0) < 0:
+        raise (ValueError if whole else TypeError)(
+            f"summary: expected input_shape as a tuple of lengths, without that of the batch, got {shape!r}"
+        )
+    return tuple(map(int, shape))
 
 
 def _rows(path: str, layer: Layer, x: Array) -> Iterator[tuple[Row, Array]]:

@@ -16,7 +16,9 @@ from minidl import files
 from minidl.backend import asarray, to_numpy
 from minidl.files import load_weights, read_tensors, save_weights, write_tensors
 from minidl.layers.base import Layer
+from minidl.layers.linear import Linear
 from minidl.layers.parameter import Buffer, Parameter
+from minidl.optim.sgd import SGD
 
 tensors = {
     "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -358,3 +360,20 @@ def test_a_damaged_file_leaves_the_model_as_it_is(tmp_path) -> None:
     ):
         load_weights(model, path)
     assert_same({name: to_numpy(array) for name, array in model.state().items()}, before)
+
+
+@pytest.mark.parametrize("use", [save_weights, load_weights])
+def test_what_is_no_layer_has_no_weights(tmp_path, use):
+    for part, got in (([1], "list"), (SGD(Linear(2, 2).parameters(), lr=0.1), "SGD")):
+        with pytest.raises(TypeError, match=rf"{use.__name__}: expected a layer, got {got}"):
+            use(part, tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_not_overwritten_by_a_file(tmp_path):
+    with pytest.raises(
+        IsADirectoryError, match=rf"{tmp_path.name}: expected a file, got a folder; name a file in it"
+    ):
+        save_weights(Linear(2, 2), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert [p.name for p in tmp_path.parent.iterdir() if p.name.startswith(f".{tmp_path.name}")] == []

@@ -97,3 +97,17 @@ def test_an_input_that_does_not_fit_is_refused_by_the_layer_it_reaches():
     assert "in Linear(3, 2)" in caught.value.__notes__
     with pytest.raises(TypeError, match="summary: expected a layer, got int"):
         minidl.summary(3, (4,))
+
+
+@pytest.mark.parametrize("shape", [3, None, "33", 2.0, ("a",), (3, -1), (2.5,)])
+def test_the_shape_of_a_sample_is_a_tuple_of_lengths(shape):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"summary: expected input_shape as a tuple of lengths, .* got"
+    ):
+        minidl.summary(Linear(3, 2), shape)
+
+
+def test_the_shape_of_a_sample_may_be_a_list_and_numpys():
+    expected = minidl.summary(Linear(3, 2), (3,)).rows
+    assert minidl.summary(Linear(3, 2), [3]).rows == expected
+    assert minidl.summary(Linear(3, 2), (np.int64(3),)).rows == expected
