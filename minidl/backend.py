@@ -342,6 +342,11 @@ def check_float(x: Array, owner: str) -> None:
         raise TypeError(
             f'{owner}: expected a floating-point array, got {x.dtype}; use minidl.asarray(x, "float32")'
         )
+    if not x.dtype.isnative:
+        raise TypeError(
+            f"{owner}: expected numbers in the byte order of this machine, got {x.dtype.str}; "
+            f'use minidl.asarray(x, "{x.dtype.name}")'
+        )
 
 
 def check_rank(x: Array, owner: str, at_least: int) -> None:

@@ -333,3 +333,13 @@ def test_any_other_value_of_the_debug_variable_is_refused() -> None:
         check=True,
     )
     assert done.stdout == "False\n"
+
+
+def test_floats_in_the_byte_order_of_another_machine_are_refused_with_their_own_dtype():
+    for dtype in ("f4", "f8"):
+        x = np.zeros(3, np.dtype(dtype).newbyteorder())
+        native = np.dtype(dtype).name
+        with pytest.raises(
+            TypeError, match=rf'relu: expected .* byte order .*; use minidl.asarray\(x, "{native}"\)'
+        ):
+            ops.relu(x)
