@@ -1,4 +1,8 @@
-"""Normalisation: mean 0 and variance 1 over some axes, then a learned scale and shift."""
+"""Normalisation: mean 0 and variance 1 over some axes, then a learned scale and shift.
+
+The squares that a variance sums must fit the dtype: inputs up to some 1e16 in single precision. Beyond some
+1e19 the variance is infinite, and the result 0 after NumPy's warning.
+"""
 
 from typing import Any
 
@@ -68,6 +72,7 @@ def layer_norm(
     """Normalise each sample over its last axes.
 
     ``y = weight (x - mean) / sqrt(var + eps) + bias``, with the biased variance over the last axes.
+    Numbers beyond some 1e16 are too large for it in single precision, as their squares overflow.
 
     Args:
         x: ``(..., *normalized_shape)``.
@@ -179,6 +184,7 @@ def rms_norm(
     """Divide each sample by the root of its mean square over the last axes.
 
     ``y = weight x / sqrt(mean(x^2) + eps)``: a layer norm that leaves the mean where it is.
+    Numbers beyond some 1e16 are too large for it in single precision, as their squares overflow.
 
     Args:
         x: ``(..., *normalized_shape)``.
