@@ -64,9 +64,7 @@ class TransformerEncoderLayer(SequenceLayer):
         weight_init: init.Initializer | None = None,
     ) -> None:
         owner = "TransformerEncoderLayer"
-        embed_dim, hidden_features = check_sizes(
-            owner, embed_dim=embed_dim, hidden_features=hidden_features
-        )
+        embed_dim, hidden_features = check_sizes(owner, embed_dim=embed_dim, hidden_features=hidden_features)
         if activation not in ACTIVATIONS:
             names = ", ".join(ACTIVATIONS)
             raise ValueError(f"{owner}: expected activation as one of {names}, got {activation!r}")
