@@ -163,7 +163,8 @@ LOSSES = {
     "Triplet": Row(
         losses.Triplet,
         lambda nn, rank, **s: nn.TripletMarginLoss(**s, eps=1e-30),
-        with_shapes(reductions | {"margin": positive, "p": st.sampled_from([1.0, 2.0, 3.0])}, matrices),
+        # not p = 1: it has kinks, and PyTorch decides there by its eps; tests/ops has it beside them
+        with_shapes(reductions | {"margin": positive, "p": st.sampled_from([1.5, 2.0, 3.0])}, matrices),
         three,
         predictions=3,
     ),
