@@ -1,10 +1,12 @@
 """Layers that change the size of images: thin surfaces over ops explained in `minidl.functional`."""
 
+from typing import Any
+
 from minidl import ops
 from minidl.backend import Array
 from minidl.layers._repr import arguments
 from minidl.layers.base import Layer, Pullback
-from minidl.ops._lowering import PerAxis
+from minidl.ops._lowering import PerAxis, per_axis
 from minidl.ops._options import check_number
 from minidl.ops.padding import Widths
 from minidl.ops.padding import check_mode as check_padding_mode
@@ -28,6 +30,7 @@ class AdaptiveAvgPool(Layer):
     sample_wise = True
 
     def __init__(self, output_size: PerAxis) -> None:
+        _check_sizes(output_size, "output_size", "AdaptiveAvgPool")
         self.output_size = output_size
 
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
@@ -61,6 +64,10 @@ class Upsample(Layer):
             raise ValueError(
                 f"Upsample: expected either scale_factor or size, got {scale_factor!r} and {size!r}"
             )
+        if scale_factor is None:
+            _check_sizes(size, "size", "Upsample")
+        else:
+            _check_sizes(scale_factor, "scale_factor", "Upsample")
         self.scale_factor = scale_factor
         self.size = size
         self.mode = mode
@@ -92,6 +99,9 @@ class Pad(Layer):
 
     def __init__(self, padding: Widths, mode: str = "constant", value: float = 0.0) -> None:
         check_padding_mode(mode, "Pad")
+        entries: Any = padding if isinstance(padding, (tuple, list)) else [padding]
+        for entry in entries:
+            per_axis(entry, 2, "padding", "Pad", least=0)
         self.padding = padding
         self.mode = mode
         self.value = check_number(value, "value", "Pad")
@@ -101,3 +111,8 @@ class Pad(Layer):
 
     def extra_repr(self) -> str:
         return arguments(self.padding, mode=(self.mode, "constant"), value=(self.value, 0.0))
+
+
+def _check_sizes(sizes: Any, option: str, owner: str) -> None:
+    """Refuse sizes that would fit no image, whatever its number of axes."""
+    per_axis(sizes, len(sizes) if isinstance(sizes, (tuple, list)) else 1, option, owner)

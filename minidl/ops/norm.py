@@ -230,8 +230,8 @@ def _check_count(count: int, x: Array, owner: str) -> int:
 def check_eps(eps: float, owner: str) -> float:
     """Return what is added to a variance, as a Python float."""
     number = read_number(eps, "eps", owner)
-    if not number > 0:
-        raise ValueError(f"{owner}: expected eps > 0, got {eps}")
+    if not 0 < number < math.inf:
+        raise ValueError(f"{owner}: expected a finite eps > 0, got {eps}")
     return number
 
 

@@ -81,6 +81,8 @@ def _recur(
     starts = _check_initial(x, initial, runs, owner)
     valid = valid_steps(mask, x.shape[0], x.shape[1], owner)
     y, ends, pullbacks = widen(x), [], []
+    if valid is not None:  # what stands in the padding may be anything, and 0 times infinity is NaN
+        y = xp.where(valid[:, :, None], y, 0)
     for first in range(0, len(runs), directions):
         outputs = []
         for k in range(first, first + directions):

@@ -15,8 +15,7 @@ from minidl.testing.subject import as_parts
 def gradients(case: Case) -> None:
     """The pullback is the derivative, for the input and every parameter, in training and evaluation."""
     check_gradients(case.layer, case.x, directions=1, seed=case.seed)
-    if case.buffers:
-        check_gradients(case.layer.eval(), case.x, directions=1, seed=case.seed)
+    check_gradients(case.layer.eval(), case.x, directions=1, seed=case.seed)
 
 
 def linearity(case: Case) -> None:
@@ -105,6 +104,7 @@ def purity(case: Case) -> None:
     parameters = [p.data.copy() for p in case.layer.parameters()]
     y, pullback = case.vjp(x)
     value = tuple(part.copy() for part in as_parts(y))
+    state = case.layer.state()
     dys = tuple(read_only(d) for d in as_parts(case.upstream(y)))
     dy = dys if isinstance(y, tuple) else dys[0]
     found = case.gradients(pullback, dy)
@@ -113,6 +113,10 @@ def purity(case: Case) -> None:
     require(is_same(as_parts(y), value), "the output changed in the backward pass")
     for (name, p), before in zip(case.layer.named_parameters(), parameters, strict=True):
         require(is_same(p.data, before), f"{name} was written to")
+    for name, buffer in case.layer.buffers():
+        require(
+            is_same(buffer.data, state[name]), f"the pullback changed {name}; only vjp may, once per call"
+        )
     y, pullback = case.vjp(strided(case.x))
     require(is_close(as_parts(y), value), "a strided view of the input gives another output")
     views = tuple(strided(d) for d in dys)
@@ -142,9 +146,13 @@ def predict(case: Case) -> None:
     """``predict`` is what evaluation computes; it changes neither the mode nor the state."""
     before = case.layer.state()
     got = case.layer.predict(case.x)
-    modes = [layer.training for _, layer in case.layer.named_layers()]
-    require(all(modes), "predict changed the mode of the layer")
     after = case.layer.state()
+    for mode in (True, False):
+        case.layer.train(mode)
+        case.layer.predict(case.x)
+        modes = [layer.training for _, layer in case.layer.named_layers()]
+        require(all(m is mode for m in modes), "predict changed the mode of the layer")
+    case.layer.train()
     require(
         all(is_same(after[name], before[name]) for name in before), "predict changed the state of the layer"
     )

@@ -154,7 +154,8 @@ def _check_values(subject: Subject, y: tuple[Any, ...]) -> None:
                 "narrowed" if isinstance(part, xp.ndarray) else None,
             )
         if not xp.isfinite(part).all():
-            raise GradientError(f"{subject.name}: the value is not finite here, so it has no derivative")
+            text = f"{subject.name}: the value is not finite here, so it has no derivative"
+            raise GradientError(text, "value not finite")
 
 
 def _check_repeats(subject: Subject, y: Arrays, again: Arrays) -> None:
@@ -173,8 +174,10 @@ def _check_structure(point: Point) -> None:
     name, _, arrays, _ = point.subject
     surplus = point.gradients[len(arrays) :]  # None for optional arguments that are absent
     if len(point.gradients) < len(arrays) or any(g is not None for g in surplus):
+        first: Any = point.gradients[0] if point.gradients else None
+        got = "a list" if isinstance(first, list) else len(point.gradients)
         raise GradientError(
-            f"{name}: expected {len(arrays)} gradients, one for each argument, got {len(point.gradients)}"
+            f"{name}: expected a tuple of {len(arrays)} gradients, one for each argument, got {got}"
         )
     for i, (argument, x, g) in enumerate(zip(point.subject.arguments, arrays, point.gradients, strict=False)):
         if x.dtype.kind != "f":
@@ -189,6 +192,10 @@ def _check_structure(point: Point) -> None:
             raise _explained(point, i, f"has shape {g.shape}, expected {x.shape}")
         if g.dtype != x.dtype:
             raise _explained(point, i, f"is {g.dtype}, expected {x.dtype}")
+        if not xp.isfinite(g).all():
+            index = tuple(int(n) for n in np.argwhere(~np.isfinite(to_numpy(g)))[0])
+            text = f"{name}: the gradient of {argument} is not finite: at {index} it is {float(g[index])}"
+            raise GradientError(text, "not finite", argument, index, None, float(g[index]))
 
 
 def _slope_beside_kinks(
@@ -208,8 +215,11 @@ def _slope_beside_kinks(
             slope = central(*settings, rounding=_rounding(point, i, direction)[0])
         if slope.smooth:
             return point, slope, direction, attempt
-        arrays = tuple(_nudged(array, rng) for array in point.arrays)
-        point = _at(point.subject, arrays, rng)
+        try:
+            point = _at(point.subject, tuple(_nudged(array, rng) for array in point.arrays), rng)
+        except GradientError as error:  # a step out of the domain: try another from the same point
+            if error.diagnosis != "value not finite":
+                raise
     raise GradientError(
         f"{point.subject.name}: no derivative by {point.subject.arguments[i]} was found here or nearby: "
         "the value jumps, or has kinks everywhere",
@@ -319,9 +329,12 @@ def _check_jacobians(point: Point) -> dict[str, Array]:
         table = numeric_jacobian(point.subject.run, point.arrays, i)
         evidence = _evidence(point, i)
         rows = [evidence.pulled_under_test(row) for row in xp.eye(evidence.upstream.size)]
+        y = xp.concatenate([part.reshape(-1) for part in point.y])
+        columns = abs(table).max(axis=0) if table.size else xp.zeros(table.shape[1])
         for number, row in enumerate(rows):
             gap = abs(row.reshape(-1) - table[number]) if row is not None else xp.zeros(1)
-            if gap.size and not float(gap.max()) <= 1e-6 * (1 + float(abs(table).max())):
+            rounding = 1e-8 * float(abs(y[number])) / scale_of(point.arrays[i])
+            if gap.size and not bool((gap <= 1e-6 * columns + rounding + 1e-300).all()):
                 raise _explained(point, i, f"of output {number} is wrong")
         outputs = point.y[0].shape if len(point.y) == 1 else (evidence.upstream.size,)
         tables[name] = table.reshape(*outputs, *point.arrays[i].shape)

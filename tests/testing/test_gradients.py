@@ -233,7 +233,9 @@ class TestAWrongGradient:
 
 class TestRulesOfAPullback:
     def test_it_gives_one_gradient_for_each_argument(self):
-        with pytest.raises(GradientError, match="expected 2 gradients, one for each argument, got 1"):
+        with pytest.raises(
+            GradientError, match="expected a tuple of 2 gradients, one for each argument, got 1"
+        ):
             check_gradients(lambda x, w: (x * w, lambda dy: dy * w), X, X)
 
     def test_in_its_dtype(self):
