@@ -276,7 +276,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("eps", [0, -1.0, float("nan")])
     def test_eps(self, eps):
-        with pytest.raises(ValueError, match="LayerNorm: expected eps > 0, got"):
+        with pytest.raises(ValueError, match="LayerNorm: expected a finite eps > 0, got"):
             LayerNorm(3, eps=eps)
 
     @pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan")])

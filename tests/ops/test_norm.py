@@ -473,7 +473,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("eps", [0, -1e-5, math.nan])
     def test_eps(self, eps):
-        with pytest.raises(ValueError, match="batch_norm: expected eps > 0, got"):
+        with pytest.raises(ValueError, match="batch_norm: expected a finite eps > 0, got"):
             batch_norm(X, eps=eps)
-        with pytest.raises(ValueError, match="layer_norm: expected eps > 0, got"):
+        with pytest.raises(ValueError, match="layer_norm: expected a finite eps > 0, got"):
             layer_norm(X, normalized_shape=(3,), eps=eps)
