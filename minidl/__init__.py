@@ -4,11 +4,7 @@ __version__ = "0.1.0"
 
 from typing import TYPE_CHECKING
 
-from minidl import functional as functional
-from minidl import init as init
-from minidl import layers as layers
-from minidl import losses as losses
-from minidl import optim as optim
+# First, so that NumPy loads at a small depth of calls: deep down, Python 3.11 takes a third longer for it.
 from minidl.backend import asarray as asarray
 from minidl.backend import channels_first as channels_first
 from minidl.backend import channels_last as channels_last
@@ -16,10 +12,6 @@ from minidl.backend import seed as seed
 from minidl.backend import synchronize as synchronize
 from minidl.backend import to_numpy as to_numpy
 from minidl.backend import xp as xp
-from minidl.files import load_weights as load_weights
-from minidl.files import save_weights as save_weights
-from minidl.functional import jacobian as jacobian
-from minidl.functional import vjp as vjp
 from minidl.layers import CELU as CELU
 from minidl.layers import ELU as ELU
 from minidl.layers import GELU as GELU
@@ -76,33 +68,63 @@ from minidl.layers import Softsign as Softsign
 from minidl.layers import Tanh as Tanh
 from minidl.layers import TransformerEncoderLayer as TransformerEncoderLayer
 from minidl.layers import Upsample as Upsample
-from minidl.losses import L1 as L1
-from minidl.losses import BinaryCrossEntropy as BinaryCrossEntropy
-from minidl.losses import CosineEmbedding as CosineEmbedding
-from minidl.losses import CrossEntropy as CrossEntropy
-from minidl.losses import Focal as Focal
-from minidl.losses import Hinge as Hinge
-from minidl.losses import Huber as Huber
-from minidl.losses import KLDivergence as KLDivergence
-from minidl.losses import MeanSquaredError as MeanSquaredError
-from minidl.losses import MultiMargin as MultiMargin
-from minidl.losses import NegativeLogLikelihood as NegativeLogLikelihood
-from minidl.losses import SmoothL1 as SmoothL1
-from minidl.losses import Triplet as Triplet
-from minidl.losses import accuracy as accuracy
 from minidl.summary import summary as summary
 from minidl.tape import no_grad as no_grad
 from minidl.tensor import Tensor as Tensor
 
 if TYPE_CHECKING:
+    from minidl import data as data
+    from minidl import distributed as distributed
+    from minidl import functional as functional
+    from minidl import init as init
+    from minidl import interop as interop
+    from minidl import layers as layers
+    from minidl import losses as losses
+    from minidl import optim as optim
     from minidl import testing as testing
     from minidl import training as training
+    from minidl.files import load_weights as load_weights
+    from minidl.files import save_weights as save_weights
+    from minidl.functional import jacobian as jacobian
+    from minidl.functional import vjp as vjp
+    from minidl.losses import L1 as L1
+    from minidl.losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from minidl.losses import CosineEmbedding as CosineEmbedding
+    from minidl.losses import CrossEntropy as CrossEntropy
+    from minidl.losses import Focal as Focal
+    from minidl.losses import Hinge as Hinge
+    from minidl.losses import Huber as Huber
+    from minidl.losses import KLDivergence as KLDivergence
+    from minidl.losses import MeanSquaredError as MeanSquaredError
+    from minidl.losses import MultiMargin as MultiMargin
+    from minidl.losses import NegativeLogLikelihood as NegativeLogLikelihood
+    from minidl.losses import SmoothL1 as SmoothL1
+    from minidl.losses import Triplet as Triplet
+    from minidl.losses import accuracy as accuracy
 else:
+    # What a program may do without is imported when it is first asked for; the wings may need other packages.
+    _MODULES = frozenset(
+        ("data", "distributed", "functional", "init", "interop", "losses", "optim", "testing", "training")
+    )
+    _HOMES = {
+        **dict.fromkeys(("jacobian", "vjp"), "functional"),
+        **dict.fromkeys(("load_weights", "save_weights"), "files"),
+        **dict.fromkeys(("L1", "BinaryCrossEntropy", "CosineEmbedding", "CrossEntropy", "Focal"), "losses"),
+        **dict.fromkeys(("Hinge", "Huber", "KLDivergence", "MeanSquaredError", "MultiMargin"), "losses"),
+        **dict.fromkeys(("NegativeLogLikelihood", "SmoothL1", "Triplet", "accuracy"), "losses"),
+    }
 
     def __getattr__(name: str) -> object:
-        """Import a wing, such as `minidl.training`, when it is first asked for."""
-        if name not in ("testing", "training"):
-            raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+        """Import a module, or the module of a name, such as `minidl.training`, when it is first asked for."""
         from importlib import import_module
 
-        return import_module(f"minidl.{name}")
+        if name in _MODULES:
+            return import_module(f"minidl.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"minidl.{_HOMES[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        """Return the names of the module, those too that were not asked for yet."""
+        return sorted({*globals(), *_MODULES, *_HOMES})

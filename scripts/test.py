@@ -27,10 +27,14 @@ def main() -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--full", action="store_true", help="the large counts: more examples, the slow tests")
-    parser.add_argument("--torch", action="store_true", help="install PyTorch too, and compare with it")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="install also PyTorch, ONNX Runtime, MPI, CuPy's wheel and the documentation tools, and test with them",
+    )
     options, selection = parser.parse_known_args()
 
-    extras = ["check", "data", "onnx", "plots", "testing"] + ["torch"] * options.torch
+    extras = ["check", "data", "onnx", "plots", "testing"] + ["oracles"] * options.all
     python = _venv.enter("scripts/test", extras)
     if options.full:
         os.environ["MINIDL_TEST_PROFILE"] = "full"

@@ -53,7 +53,7 @@ def test_everything_runs_and_pytest_last(script_test, monkeypatch) -> None:
     assert script_test(monkeypatch) == 0
     assert [command[2] for command in script_test.commands[:3]] == ["ruff", "ruff", "mypy"]
     assert script_test.commands[-1] == ["python", "-m", "pytest", "--cov"]
-    assert "torch" not in script_test.extras
+    assert "oracles" not in script_test.extras
 
 
 def test_a_failed_check_is_named_and_keeps_the_tests_from_running(script_test, monkeypatch, capsys) -> None:
@@ -80,8 +80,8 @@ def test_full_takes_the_large_counts(script_test, monkeypatch) -> None:
 
 
 def test_torch_is_installed_on_request(script_test, monkeypatch) -> None:
-    script_test(monkeypatch, "--torch")
-    assert "torch" in script_test.extras
+    script_test(monkeypatch, "--all")
+    assert "oracles" in script_test.extras
 
 
 def test_the_demo_hands_its_arguments_and_its_status_on(script_demo, monkeypatch) -> None:

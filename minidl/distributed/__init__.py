@@ -1,0 +1,1 @@
+"""Several processes and machines: one sum over the flat gradient buffer, by MPI."""
