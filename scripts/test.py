@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="install also PyTorch, ONNX Runtime, MPI, CuPy's wheel and the documentation tools, and test with them",
+        help="install also PyTorch, ONNX Runtime, MPI, CuPy's wheel and the docs' tools, and test with them",
     )
     options, selection = parser.parse_known_args()
 
