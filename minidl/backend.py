@@ -124,12 +124,15 @@ def copy_into(destination: Array, source: object) -> None:
     destination[...] = to_numpy(source) if host else xp.asarray(source)
 
 
-def silent_overflow() -> "np.errstate":
+def silent_overflow(invalid: bool = False) -> "np.errstate":
     """Return a context in which a number too large for its dtype becomes infinite without a word.
 
     It is for results that are right if infinite. CuPy never warns.
+
+    Args:
+        invalid: be silent about the NaN that follow from infinities as well.
     """
-    return np.errstate(over="ignore")
+    return np.errstate(over="ignore", invalid="ignore" if invalid else None)
 
 
 def synchronize() -> None:

@@ -13,10 +13,11 @@ hyper-parameters:
 """
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
+from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
 from minidl.optim.flat import Flat, pack
 from minidl.optim.groups import Hyper, Parameters, as_groups, check, read_state, resolve, tuple_lengths
@@ -89,6 +90,12 @@ class Optimizer:
         """The buffers with all parameters and all gradients: a pair ``(data, grad)`` for each dtype."""
         self._ensure_packed()
         return [(flat.data, flat.grad) for flat in self._flats]
+
+    def converted(self, dtype: Any) -> Iterator[tuple[Parameter, Array]]:
+        """Yield each parameter with a copy of its values in another dtype: views of one array per buffer."""
+        self._ensure_packed()
+        for flat in self._flats:
+            yield from zip(flat.parameters, flat.views(flat.data.astype(dtype)), strict=True)
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
