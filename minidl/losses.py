@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from minidl import ops
 from minidl.backend import Array, to_numpy, xp
 from minidl.functional.loss import as_constant
-from minidl.ops._losses import check_class_weight, check_ignored, check_reduction, check_smoothing
+from minidl.ops._losses import check_class_weight, check_ignored, check_reduction, check_smoothing, decided
 from minidl.ops._options import check_flag, read_number
 from minidl.ops.binary_loss import check_focal, check_positive_weight
 from minidl.ops.margin_loss import check_norm, check_power
@@ -473,6 +473,6 @@ def accuracy(prediction: Array, labels: Array) -> float:
         raise ValueError(
             f"accuracy: expected scores (..., K) and labels (...), got {scores.shape} and {wanted.shape}"
         )
-    best = scores.max(axis=-1)
-    hits = (scores.argmax(axis=-1) == wanted) & (best == best)
+    classes, certain = decided(scores)
+    hits = (classes == wanted) & certain
     return float(hits.mean()) if hits.size else math.nan

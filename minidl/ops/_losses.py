@@ -169,6 +169,15 @@ def check_probabilities(p: Array, owner: str, remedy: str) -> Array:
     return inside
 
 
+def decided(scores: Array) -> tuple[Array, Array]:
+    """Return the class of the largest score of each row, and whether there is one: not where one is NaN.
+
+    It is written in methods and operators alone, for arrays of the host and of the device.
+    """
+    best = scores.max(axis=-1)
+    return scores.argmax(axis=-1), best == best
+
+
 def narrowed(dp: Array, dtype: Any) -> Array:
     """Return a gradient in the dtype wanted, silently infinite where that is too small for it."""
     if dp.dtype != dtype:
