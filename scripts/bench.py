@@ -1,9 +1,9 @@
 """Time minidl side by side with PyTorch, if installed: interleaved rounds, each contender in fresh processes.
 
 Parts: train, infer, ops (against PyTorch and the machine's own limit), overhead (of a call, against NumPy),
-memory (growth of the peak), import (against NumPy's). Markdown goes to the terminal, raw timings to --json.
-Close everything else first: stretches in which other processes use the cores are dropped and repeated, and
-that can take a while.
+memory (growth of the peak), files (against safetensors, on the disk of TMPDIR), import (against NumPy's).
+Markdown goes to the terminal, raw timings to --json. Close everything else first: stretches in which other
+processes use the cores are dropped and repeated, and that can take a while.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from _bench import machine, report
-from _bench.workloads import OVERHEAD_BARS, WORKLOADS
+from _bench.workloads import FILES, OVERHEAD_BARS, WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = ["-m", "_bench.worker"]
-PARTS = ("train", "infer", "ops", "overhead", "memory", "import")
+PARTS = ("train", "infer", "ops", "overhead", "memory", "files", "import")
 IMPORTS = 5  # per round
 MOST_DROPPED = 4  # series of imports, before a disturbed one is taken
 IMPORT_CODE = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
@@ -39,6 +39,8 @@ def groups(parts: list[str], torch: bool, only: str) -> list[Group]:
     if "memory" in parts:
         out.append(("memory", "VGG-like step, batch 256", peers))
         out += [("memory", f"convolution, kernel {kernel}", ["minidl"]) for kernel in (3, 7)]
+    if "files" in parts:
+        out += [("files", name, contenders) for name, contenders in FILES.items()]
     if "import" in parts:
         out.append(("import", "import", ["numpy", *peers]))
     out = [group for group in out if only.lower() in group[1].lower()]

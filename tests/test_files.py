@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from minidl import files
 from minidl.backend import asarray, to_numpy
-from minidl.files import load_weights, read_tensors, save_weights, write_tensors
+from minidl.files import header, load_weights, read_tensors, save_weights, write_tensors
 from minidl.layers.base import Layer
 from minidl.layers.linear import Linear
 from minidl.layers.parameter import Buffer, Parameter
@@ -94,6 +94,69 @@ def test_the_manifest_names_versions_and_a_checksum_for_each_tensor(tmp_path) ->
     assert manifest["sha256"]["2.empty"].startswith("e3b0c44298fc1c149afbf4c8996fb924")
 
 
+@pytest.mark.parametrize("cores", ["1", "3"])
+@pytest.mark.parametrize("window", [1, 7, 64])
+def test_pieces_of_any_size_on_any_number_of_cores_make_the_same_file(
+    tmp_path, monkeypatch, window, cores
+) -> None:
+    write_tensors(tmp_path / "whole", tensors)
+    monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
+    monkeypatch.setattr(files.tensors, "WINDOW", window)
+    write_tensors(tmp_path / "pieces", tensors)
+    assert (tmp_path / "pieces").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert_same(read_tensors(tmp_path / "pieces")[0], tensors)
+    content = bytearray((tmp_path / "pieces").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "pieces").write_bytes(content)
+    with pytest.raises(ValueError, match=r"the content of '2\.mask' is not what was written"):
+        read_tensors(tmp_path / "pieces")
+
+
+def test_an_array_that_changes_while_it_is_saved_leaves_a_file_that_loads(tmp_path, monkeypatch) -> None:
+    array, real = np.zeros(1000), files.tensors.threads.run
+
+    def disturbed(task, count):
+        array[...] += 1  # as another thread would between two windows, or between a write and a hash
+        return real(lambda i: (task(i), array.__iadd__(1)), count)
+
+    monkeypatch.setattr(files.tensors, "WINDOW", 256)
+    monkeypatch.setattr(files.tensors.threads, "run", disturbed)
+    write_tensors(tmp_path / "w", {"x": array})
+    monkeypatch.undo()
+    assert read_tensors(tmp_path / "w")[0]["x"].shape == (1000,)
+
+
+def test_tensors_can_be_read_by_the_beginning_of_their_names(tmp_path) -> None:
+    write_tensors(tmp_path / "w", tensors)
+    with files.opened(tmp_path / "w") as file:
+        file.verify()
+        assert_same(file.read("0."), {name: tensors[name] for name in ("0.weight", "0.bias")})
+        assert_same(file.read("2."), {name: tensors[name] for name in ("2.empty", "2.mask")})
+        assert file.read("3.") == {}
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path) -> None:
+    write_tensors(tmp_path / "w", {"x": np.zeros(100_000)})
+    with files.opened(tmp_path / "w") as file:
+        os.truncate(tmp_path / "w", 1000)
+        with pytest.raises(ValueError, match="it became shorter while it was read"):
+            file.read()
+
+
+@pytest.mark.parametrize("name", ["__metadata__", "\ud800"])
+def test_names_that_no_header_can_have_are_refused(tmp_path, name) -> None:
+    with pytest.raises(ValueError, match=r"expected another name|surrogates not allowed"):
+        write_tensors(tmp_path / "w", {name: np.zeros(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_number_of_cores_is_not_taken_for_damage(tmp_path, monkeypatch) -> None:
+    write_tensors(tmp_path / "w", tensors)
+    monkeypatch.setenv("MINIDL_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match=r"^MINIDL_NUM_THREADS='many'"):
+        read_tensors(tmp_path / "w")
+
+
 def test_writing_twice_gives_the_same_bytes(tmp_path) -> None:
     for name in ("a", "b"):
         write_tensors(tmp_path / name, tensors, extra={"x": 1, "y": [2]})
@@ -108,6 +171,15 @@ def test_bfloat16_of_other_programs_becomes_float32(tmp_path, torch) -> None:
     found, _ = read_tensors(tmp_path / "w.safetensors")
     assert found["x"].dtype == np.float32
     np.testing.assert_array_equal(found["x"], x.float().numpy())
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 1000])
+def test_bfloat16_is_widened_block_by_block_in_place(tmp_path, monkeypatch, block) -> None:
+    monkeypatch.setattr(files.tensors, "BLOCK", block)
+    bits = np.random.default_rng(0).integers(0, 2**16, (3, 7), dtype="<u2")
+    (tmp_path / "w").write_bytes(raw({"x": entry(0, 42, [3, 7], "BF16")}, bits.tobytes()))
+    found = read_tensors(tmp_path / "w")[0]["x"]
+    np.testing.assert_array_equal(found.view(np.uint32), bits.astype(np.uint32) << 16)
 
 
 def test_a_link_stays_and_its_target_is_replaced(tmp_path) -> None:
@@ -131,7 +203,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     def full(*arguments) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, call, full)
+    monkeypatch.setattr(os, call, full)
     with pytest.raises(OSError, match="No space left"):
         write_tensors(path, {"x": np.ones(2)})
     monkeypatch.undo()
@@ -155,7 +227,7 @@ def test_the_new_file_is_on_disk_before_it_takes_the_old_ones_place(tmp_path, mo
     for name in ("fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(
-            files.os, name, lambda *arguments, name=name, real=real: calls.append(name) or real(*arguments)
+            os, name, lambda *arguments, name=name, real=real: calls.append(name) or real(*arguments)
         )
     write_tensors(tmp_path / "w.safetensors", tensors)
     assert calls == (["fsync", "replace", "fsync"] if os.name == "posix" else ["fsync", "replace"])
@@ -187,7 +259,11 @@ def entry(begin, end, shape, dtype="F32") -> dict:
 def metadata(**changes) -> dict:
     """The metadata of a file with one float32 that has a wrong checksum, sealed as it should be."""
     said = {"format": 1, "minidl": "0", "numpy": "2", "sha256": {"x": "0" * 64}, "extra": {}} | changes
-    return {"__metadata__": {"minidl": json.dumps({"seal": files._seal(said, {"x": ["F32", [1]]})} | said)}}
+    return {
+        "__metadata__": {
+            "minidl": json.dumps({"seal": header.seal(said, [header.Entry(0, 4, "x", "F32", (1,))])} | said)
+        }
+    }
 
 
 def sealed(text) -> dict:

@@ -6,14 +6,15 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from minidl.backend import generator_state, load_generator_state
-from minidl.files import PathLike, read_extra, read_tensors, write_tensors
+from minidl.files import PathLike, TensorFile, opened, read_extra, write_tensors
 
 NAME = "checkpoint-{serial:06d}-step-{step}.safetensors"
 PATTERN = re.compile(r"checkpoint-(\d+)-step-(\d+)\.safetensors")
 HALF_WRITTEN = ".checkpoint-*.safetensors.*.tmp"
+RANDOM = ""  # among the parts, the stream behind `minidl.seed`; they have Python names
 
 
 class Stateful(Protocol):
@@ -26,12 +27,14 @@ class Stateful(Protocol):
         """Go on from where ``state`` was taken, or raise and change nothing."""
 
 
-class _Content(NamedTuple):
-    """What was read from an intact checkpoint: the states of its parts, and the numbers beside them."""
+class _DefaultStream:
+    """The random stream behind `minidl.seed`, as a part."""
 
-    path: Path
-    states: dict[str, dict[str, Any]]
-    extra: dict[str, Any]
+    def state(self) -> dict[str, Any]:
+        return generator_state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        load_generator_state(state)
 
 
 class Checkpoints:
@@ -104,8 +107,7 @@ class Checkpoints:
         Raises:
             ValueError: there are checkpoints, and all of them are damaged.
         """
-        content = self._first_intact(self.paths()[::-1])
-        return None if content is None else content.path
+        return self._first_intact(self.paths()[::-1])
 
     def best(self) -> Path | None:
         """Return the path of the intact checkpoint with the best metric, or ``None`` if none has one.
@@ -113,8 +115,7 @@ class Checkpoints:
         Raises:
             ValueError: there are checkpoints with a metric, and all of them are damaged.
         """
-        content = self._first_intact(self._by_metric())
-        return None if content is None else content.path
+        return self._first_intact(self._by_metric())
 
     def restore(self, path: "PathLike | None" = None, /, *, strict: bool = True, **parts: Any) -> int | None:
         """Load a checkpoint into the parts, all or nothing, and return its step.
@@ -132,24 +133,20 @@ class Checkpoints:
         Raises:
             ValueError: the file, or every file, is damaged, or the parts do not fit; nothing has changed.
         """
-        content = self._first_intact(self.paths()[::-1]) if path is None else _read(Path(path))
-        if content is None:
+        if path is None:
+            path = self._first_intact(self.paths()[::-1])
+        else:
+            _verify(path)
+        if path is None:
             return None
-        missing = parts.keys() - content.states.keys()
-        unexpected = content.states.keys() - parts.keys() if strict else set()
-        if missing or unexpected:
-            raise ValueError(
-                f"{content.path}: expected a checkpoint of {_listed(parts)}, got one of "
-                f"{_listed(content.states)}; name the same parts, or pass strict=False to load some of them"
-            )
-        try:
-            _load_all(parts, content.states)
-        except (ValueError, KeyError) as error:
-            error.add_note(f"while restoring {content.path}; nothing was loaded")
-            raise
-        if strict:
-            load_generator_state(content.extra["random"])
-        return int(content.extra["step"])
+        with opened(path, foreign=False) as file:
+            _check_names(path, parts, file.extra["parts"], strict)
+            try:
+                _load_all(parts | {RANDOM: _DefaultStream()} if strict else parts, file)
+            except (ValueError, KeyError) as error:
+                error.add_note(f"while restoring {path}; nothing was loaded")
+                raise
+            return int(file.extra["step"])
 
     def paths(self) -> list[Path]:
         """Return the checkpoints in the order in which they were written, intact or not."""
@@ -188,11 +185,12 @@ class Checkpoints:
             except OSError as error:
                 warnings.warn(f"Checkpoints: {path} could not be removed ({error.strerror})", stacklevel=3)
 
-    def _first_intact(self, paths: list[Path]) -> _Content | None:
-        """Read the first file that is intact, with a warning for each one before it."""
+    def _first_intact(self, paths: list[Path]) -> Path | None:
+        """Return the first file that is intact, with a warning for each one before it."""
         for path in paths:
             try:
-                return _read(path)
+                _verify(path)
+                return path
             except (ValueError, OSError) as error:
                 warnings.warn(f"Checkpoints: passed over a damaged file: {error}", stacklevel=3)
         if paths:
@@ -217,7 +215,7 @@ def _is_generator(part: Any) -> bool:
 
 def _state(name: str, part: Any) -> dict[str, Any]:
     """Return the state of a part, or say what is wrong with it."""
-    if not name.isidentifier():
+    if not name.isidentifier() and name != RANDOM:
         raise ValueError(f"Checkpoints: expected a Python name for each part, got {name!r}")
     if _is_generator(part):
         return generator_state(part)
@@ -235,18 +233,35 @@ def _load(part: Any, state: dict[str, Any]) -> None:
         part.load_state(state)
 
 
-def _load_all(parts: Mapping[str, Any], states: Mapping[str, dict[str, Any]]) -> None:
-    """Load each part; where one refuses, put back those before it."""
-    before = {name: _state(name, part) for name, part in parts.items()}
-    done = []
+def _load_all(parts: Mapping[str, Any], file: TensorFile) -> None:
+    """Load each part; where one refuses, put back those before it.
+
+    The largest comes last: nothing after it can refuse, so that no copy of it as it was is needed.
+    """
+    order = sorted(parts, key=lambda name: _bytes_of(file, name))
+    before: list[tuple[Any, dict[str, Any]]] = []
     try:
-        for name, part in parts.items():
-            _load(part, states[name])
-            done.append(name)
+        for name in order:
+            state = None if name == order[-1] else _state(name, parts[name])
+            _load(parts[name], _read_state(file, name))
+            if state is not None:
+                before.append((parts[name], state))
     except BaseException:
-        for name in done:
-            _load(parts[name], before[name])
+        for part, state in reversed(before):  # backwards, as a later state may tell of an earlier part
+            _load(part, state)
         raise
+
+
+def _bytes_of(file: TensorFile, part: str) -> int:
+    return sum(entry.end - entry.begin for entry in file.entries if entry.name.startswith(f"{part}."))
+
+
+def _read_state(file: TensorFile, part: str) -> dict[str, Any]:
+    """Return the state of one part, as it was saved."""
+    if part == RANDOM:
+        return dict(file.extra["random"])
+    arrays = {name.partition(".")[2]: array for name, array in file.read(f"{part}.").items()}
+    return dict(file.extra["parts"][part]) | arrays
 
 
 def _split(states: Mapping[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -264,13 +279,20 @@ def _split(states: Mapping[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[s
     return tensors, plain
 
 
-def _read(path: Path) -> _Content:
-    """Read a checkpoint and check it from end to end."""
-    tensors, extra = read_tensors(path, foreign=False)
-    if not (isinstance(extra.get("parts"), dict) and "step" in extra and "random" in extra):
-        raise ValueError(f"{path}: expected a checkpoint, got a file of weights; see minidl.load_weights")
-    states: dict[str, dict[str, Any]] = {part: dict(plain) for part, plain in extra["parts"].items()}
-    for name, array in tensors.items():
-        part, _, rest = name.partition(".")
-        states[part][rest] = array
-    return _Content(path, states, extra)
+def _verify(path: PathLike) -> None:
+    """Check a checkpoint from end to end."""
+    with opened(path, foreign=False) as file:
+        if not (
+            isinstance(file.extra.get("parts"), dict) and "step" in file.extra and "random" in file.extra
+        ):
+            raise ValueError(f"{path}: expected a checkpoint, got a file of weights; see minidl.load_weights")
+        file.verify()
+
+
+def _check_names(path: PathLike, parts: Mapping[str, Any], saved: Mapping[str, Any], strict: bool) -> None:
+    """Refuse parts that were not saved, and where it is strict also saved ones that are not named."""
+    if parts.keys() - saved.keys() or (strict and saved.keys() - parts.keys()):
+        raise ValueError(
+            f"{path}: expected a checkpoint of {_listed(parts)}, got one of {_listed(saved)}; "
+            "name the same parts, or pass strict=False to load some of them"
+        )

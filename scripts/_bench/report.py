@@ -5,7 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from _bench import machine
-from _bench.workloads import IMPORT_BAR, KERNEL_BAR, MEMORY_BARS, OVERHEAD_BARS, WORKLOADS, Workload
+from _bench.workloads import (
+    FILE_MEMORY_BAR,
+    FILE_SPEED_BAR,
+    FILES,
+    IMPORT_BAR,
+    KERNEL_BAR,
+    MEMORY_BARS,
+    OVERHEAD_BARS,
+    WORKLOADS,
+    Workload,
+)
 
 TIE = 0.1  # ratios closer than this are not told apart
 AGREE = 1e-3  # relative difference up to which contenders have computed the same
@@ -65,7 +75,7 @@ def tables(results: list[Result], parts: list[str]) -> list[Table]:
     """Return the tables of the parts that ran."""
     timings = Timings(results)
     out = [_workloads(timings, part) for part in ("train", "infer", "ops") if part in parts]
-    makers = {"overhead": _overhead, "memory": _memory, "import": _import}
+    makers = {"overhead": _overhead, "memory": _memory, "files": _files, "import": _import}
     out += [make(timings) for part, make in makers.items() if part in parts]
     return [table for table in out if table.rows]
 
@@ -164,6 +174,30 @@ def _memory(timings: Timings) -> Table:
             near = ours and other and 1 / KERNEL_BAR <= ours / other <= KERNEL_BAR
             result = "met" if near else "missed"
         table.rows.append([*cells, bar, result])
+    return table
+
+
+def _files(timings: Timings) -> Table:
+    head = ["file (ms)", "minidl", "safetensors", "with fsync", "speed", "speed with fsync", "bar"]
+    table = Table("files", [*head, "peak, in files", "bar of the peak", "verdict"])
+    for name in FILES:
+        ours, theirs = timings.median(name, "minidl"), timings.median(name, "safetensors")
+        synced = timings.median(name, "safetensors+fsync")
+        if ours is None or theirs is None:
+            continue
+        growth = max(
+            (row["files"] for row in timings.of(name, "minidl") if row["files"] is not None), default=0
+        )
+        peak = 1 + growth  # with the model itself
+        met = theirs / ours >= FILE_SPEED_BAR and peak <= FILE_MEMORY_BAR + TIE
+        table.rows.append(
+            [
+                name,
+                *[_milliseconds(seconds) for seconds in (ours, theirs, synced)],
+                *[_ratio(theirs, ours), _ratio(synced, ours), f"{FILE_SPEED_BAR:g}"],
+                *[f"{peak:.2f}", f"{FILE_MEMORY_BAR:g}", "met" if met else "missed"],
+            ]
+        )
     return table
 
 

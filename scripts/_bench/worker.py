@@ -11,7 +11,7 @@ import timeit
 from collections.abc import Callable
 from typing import Any
 
-from _bench import machine
+from _bench import file_side, machine
 from _bench.workloads import BY_NAME, VGG, batch
 
 STRETCH = 0.4  # seconds: long against the ticks in which the system counts
@@ -125,7 +125,14 @@ def version(contender: str, name: str, quick: bool) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Run what the command line names and print the result."""
     kind, contender, name, quick = arguments
-    kinds = {"time": workload, "probe": probe, "overhead": overhead, "memory": memory, "version": version}
+    kinds = {
+        "time": workload,
+        "probe": probe,
+        "overhead": overhead,
+        "memory": memory,
+        "files": file_side.run,
+        "version": version,
+    }
     print(json.dumps(kinds[kind](contender, name, quick == "quick")))
 
 

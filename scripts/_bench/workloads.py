@@ -68,6 +68,12 @@ BY_NAME = {workload.name: workload for workload in WORKLOADS}
 OVERHEAD_BARS = {"functional": 4.0, "layer": 5.0, "Tensor": 7.0}  # times np.maximum(x, 0) on 8x8
 IMPORT_BAR = 1.3  # times the import of NumPy
 MEMORY_BARS = (1.0, 0.6)  # times the growth of PyTorch's
+FILES = {  # against whom saving and loading are timed
+    "save 1 GiB": ["minidl", "safetensors", "safetensors+fsync"],
+    "load 1 GiB": ["minidl", "safetensors"],
+}
+FILE_SPEED_BAR = 0.4  # of the speed of safetensors, which neither hashes nor waits for the disk
+FILE_MEMORY_BAR = 2.0  # files, the model included
 KERNEL_BAR = 1.1  # kernels 7 against kernels 3, in either direction
 
 

@@ -111,6 +111,21 @@ class TestReport:
         (table,) = report.tables([row("import", "numpy", 0.1), row("import", "minidl", ours)], ["import"])
         assert table.rows[1][-1] == result
 
+    @pytest.mark.parametrize(
+        ("seconds", "growth", "result"), [(2.4, 1.0, "met"), (2.6, 1.0, "missed"), (2.4, 1.2, "missed")]
+    )
+    def test_files_are_held_to_speed_and_memory(
+        self, report: ModuleType, seconds: float, growth: float, result: str
+    ) -> None:
+        results = [
+            row("save 1 GiB", "minidl", seconds, files=growth),
+            row("save 1 GiB", "safetensors", 1.0, files=0.0),
+            row("save 1 GiB", "safetensors+fsync", 1.2, files=0.0),
+        ]
+        (table,) = report.tables(results, ["files"])
+        assert table.rows[0][-1] == result
+        assert table.rows[0][5] == f"{1.2 / seconds:.2f}"
+
     def test_disturbances_are_told(self, report: ModuleType) -> None:
         results = [
             row(LENET, "minidl", 0.05, disturbed=True, watched=True) | {"dropped": 3},
@@ -272,6 +287,7 @@ class TestCommand:
             ("ops", ["softmax (1024, 1000)", "cross-entropy (1024, 1000)"]),
             ("overhead", ["np.maximum(x, 0)", "functional", "layer", "Tensor"]),
             ("memory", ["VGG-like step, batch 256", "convolution, kernel 7"]),
+            ("files", ["save 1 GiB", "load 1 GiB"]),
             ("import", ["numpy", "minidl"]),
         ],
     )

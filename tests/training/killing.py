@@ -16,16 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from minidl import files
+from minidl.files import tensors
 from minidl.training import Checkpoints
 
 CALLS = ["write", "fsync", "replace", "unlink"]
-EXPECTED = {  # the step restored after a death before and after the call, while step 3 is saved
-    "write": ["2", "2"],
+WRITES = 5  # four windows of data, and the head
+EXPECTED = {  # the step restored after a death before and after each call, while step 3 is saved
+    "write": ["2", "2"] * WRITES,
     "fsync": ["2", "2"],
     "replace": ["2", "3"],
     "unlink": ["3", "3"],
 }
+
+
+tensors.WINDOW = 2**18  # so that a save has several writes
 
 
 class Numbers:
@@ -46,6 +50,7 @@ def forked(work: Callable[[int], None]) -> tuple[int, int]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        os.environ["MINIDL_NUM_THREADS"] = "2"  # the parent has no threads, as it forks
         try:
             work(writing)
         finally:
@@ -96,44 +101,52 @@ def moments(folder: Path, count: str) -> None:
 
 def calls(folder: Path, name: str) -> None:
     """Die before and after a system call of the third save; print what is restored each time."""
-    for after in (False, True):
-        place = folder / str(after)
-        checkpoints = Checkpoints(place, keep=1)
-        checkpoints.save(1, numbers=Numbers(1))
-        checkpoints.save(2, numbers=Numbers(2))
-        child, _ = forked(lambda pipe, after=after, checkpoints=checkpoints: _third(checkpoints, name, after))
-        assert os.waitpid(child, 0)[1] == signal.SIGKILL
-        print(intact(place))
+    for number in range(WRITES if name == "write" else 1):
+        for after in (False, True):
+            place = folder / f"{number}-{after}"
+            checkpoints = Checkpoints(place, keep=1)
+            checkpoints.save(1, numbers=Numbers(1))
+            checkpoints.save(2, numbers=Numbers(2))
+            death = (checkpoints, name, number, after)
+            child, _ = forked(lambda pipe, death=death: _third(*death))
+            assert os.waitpid(child, 0)[1] == signal.SIGKILL
+            print(intact(place))
 
 
-def _third(checkpoints: Checkpoints, name: str, after: bool) -> None:
-    """Save step 3 and die in the first call of this name; dying in a write leaves half of it, or all."""
+class Dying:
+    """A file whose writer dies in one of the writes, leaving half of it, or all."""
+
+    def __init__(self, file: Any, number: int, after: bool) -> None:
+        self.file, self.left, self.after = file, number, after
+        self.seek = file.seek
+
+    def write(self, content: Any) -> None:
+        if self.left:
+            self.left -= 1
+            self.file.write(content)
+        else:
+            self.file.write(content if self.after else content[: len(content) // 2])
+            self.file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _third(checkpoints: Checkpoints, name: str, number: int, after: bool) -> None:
+    """Save step 3 and die in the call of this name and number."""
 
     def deadly(*arguments: Any, **options: Any) -> None:
         if after:
             real(*arguments, **options)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    class Dying:
-        """The file that is written to."""
-
-        def __init__(self, file: Any) -> None:
-            self.file = file
-
-        def write(self, content: Any) -> None:
-            self.file.write(content if after else content[: len(content) // 2])
-            self.file.flush()
-            os.kill(os.getpid(), signal.SIGKILL)
-
     @contextmanager
     def replacing(path: Any) -> Iterator[Any]:
         with real(path) as file:
-            yield Dying(file)
+            yield Dying(file, number, after)
 
-    owner: Any = {"write": files, "unlink": Path}.get(name, os)
+    owner: Any = {"write": tensors, "unlink": Path}.get(name, os)
     name = "replacing" if name == "write" else name
     real = getattr(owner, name)
-    setattr(owner, name, replacing if owner is files else deadly)
+    setattr(owner, name, replacing if owner is tensors else deadly)
     checkpoints.save(3, numbers=Numbers(3))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import backend, files
+from minidl import backend
 from minidl.data import DataLoader
 from minidl.optim import EMA, Adam
 from minidl.optim.schedules import Plateau
@@ -266,11 +266,13 @@ def test_without_strict_some_parts_are_loaded_and_the_stream_is_left_alone(tmp_p
         checkpoints.restore(strict=False, other=Noted())
 
 
-def test_where_one_part_refuses_all_others_and_the_stream_are_as_before(tmp_path) -> None:
+@pytest.mark.parametrize("words", [1, 5000])  # the smallest part and the largest, which comes last
+def test_where_one_part_refuses_all_others_and_the_stream_are_as_before(tmp_path, words) -> None:
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, **used(1))
+    checkpoints.save(1, **used(1) | {"notes": Noted(*["a"] * words)})
     minidl.seed(3)
     fresh = used(2) | {"notes": Picky("x")}
+    fresh["plateau"].report(0.1)  # its state is in the optimizer's too
     before, stream = states_of(fresh), backend.generator_state()
     with pytest.raises(ValueError, match="Picky: expected something else") as info:
         checkpoints.restore(**fresh)
@@ -344,7 +346,7 @@ def test_after_a_full_disk_the_old_one_is_intact_and_training_goes_on(tmp_path, 
     def full(*arguments) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, call, full)
+    monkeypatch.setattr(os, call, full)
     with pytest.raises(
         OSError, match=r"checkpoint of step 2 was not written \(No space left on device\); earlier ones are"
     ) as info:

@@ -15,6 +15,7 @@ import pytest
 
 import minidl
 from minidl import files
+from minidl.files import header
 from minidl.training import Checkpoints
 from tests.training import spoiling
 
@@ -224,12 +225,31 @@ def test_memory_stays_below_twice_the_file(tmp_path, traced, last) -> None:
         Checkpoints(tmp_path).restore(path, part=Kept())
 
 
+def test_saving_and_restoring_take_no_more_memory_than_the_parts_themselves(
+    tmp_path, traced, monkeypatch
+) -> None:
+    monkeypatch.setattr(files.tensors, "WINDOW", 2**15)
+    net = minidl.Linear(500, 400)
+    parts = {"optimizer": minidl.optim.Adam(net.parameters()), "model": net}
+    net.forward(np.ones((1, 500), np.float32))
+    net.backward(np.ones((1, 400), np.float32))
+    parts["optimizer"].step()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, **parts)  # the first one imports modules
+    size = checkpoints.paths()[0].stat().st_size
+    for use in (lambda: checkpoints.save(1, **parts), lambda: checkpoints.restore(**parts)):
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        use()
+        assert tracemalloc.get_traced_memory()[1] - before < size + REST
+
+
 def test_a_header_beyond_its_limit_is_neither_read_nor_written(tmp_path, monkeypatch) -> None:
     path = tmp_path / "w.safetensors"
-    path.write_bytes(spoiling.joined(b" " * (files.MAX_HEADER + 1), b""))
+    path.write_bytes(spoiling.joined(b" " * (header.MAX_HEADER + 1), b""))
     with pytest.raises(ValueError, match="truncated or of another format"):
         files.read_tensors(path)
-    monkeypatch.setattr(files, "MAX_HEADER", 1000)
+    monkeypatch.setattr(header, "MAX_HEADER", 1000)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"w\.safetensors: expected a header of at most 1000 bytes, got \d+"):
         files.write_tensors(path, {str(n): np.zeros(1) for n in range(9)})
