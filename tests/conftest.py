@@ -8,14 +8,30 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-from minidl import backend
-
 settings.register_profile("short", max_examples=25, deadline=None, print_blob=True)
 settings.register_profile("full", max_examples=500, deadline=None, print_blob=True)
+settings.register_profile("standin", max_examples=5, deadline=None, derandomize=True, database=None)
 settings.register_profile("ci", settings.get_profile("short"), derandomize=True, database=None)
 settings.load_profile(
     os.environ.get("MINIDL_TEST_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "short")
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--standin",
+        action="store_true",
+        help="run on the stand-in for CuPy in tests/standin, which needs no GPU and proves nothing about one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring in the stand-in where it is asked for: before anything imports minidl, so this file does not."""
+    if config.getoption("--standin"):
+        from tests.standin import package
+
+        package.install()
+        settings.load_profile(os.environ.get("MINIDL_TEST_PROFILE") or "standin")
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +55,11 @@ def torch() -> ModuleType:
     return pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--standin"):
+        from tests.standin.left_out import mark
+
+        mark(items)
     if settings.get_current_profile_name() != "full":
         for item in items:
             if "full" in item.keywords:
@@ -53,8 +73,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         oracle = f"torch {metadata.version('torch')}"
     except metadata.PackageNotFoundError:
         oracle = "skipped"
-    terminalreporter.write_line(f"backend: {backend.name} {backend.xp.__version__}")
+    terminalreporter.write_line(f"backend: {_backend()}")
     data = f"MINIDL_DATA={folder}" if folder else "skipped (MINIDL_DATA)"
     terminalreporter.write_line(f"data tests: {data}")
     terminalreporter.write_line(f"oracle: {oracle}")
     terminalreporter.write_line(f"hypothesis profile: {settings.get_current_profile_name()}")
+
+
+def _backend() -> str:
+    """What the array code ran on."""
+    from minidl import backend
+    from tests.standin import package
+
+    if package.installed():
+        return f"cupy stand-in (rung 2), no GPU; it follows CuPy {package.VERSION}"
+    return f"{backend.name} {backend.xp.__version__}"

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from minidl.testing import check_gradients
+from tests.either import np
 
 
 def assert_pullback(op: Callable[..., Any], *arrays: Any) -> None:

@@ -4,12 +4,12 @@ import functools
 import math
 import warnings
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import ops
+from tests.either import np
 from tests.numerics import assert_pullback
 
 A, S = 1.6732632423543772, 1.0507009873554805

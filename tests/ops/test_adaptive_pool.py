@@ -3,13 +3,13 @@
 import functools
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import ops
 from minidl.ops.adaptive_pool import adaptive_avg_pool
+from tests.either import np
 from tests.numerics import assert_pullback
 
 RNG = np.random.default_rng(0)

@@ -4,13 +4,13 @@ import functools
 import math
 import tracemalloc
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.ops import attention
 from minidl.ops.attention import scaled_dot_product_attention as attend
+from tests.either import np
 from tests.numerics import assert_pullback
 
 RNG = np.random.default_rng(0)

@@ -3,12 +3,12 @@
 import functools
 import math
 
-import numpy as np
 import pytest
 
 from minidl import backend
 from minidl.ops.activation import sigmoid
 from minidl.ops.binary_loss import binary_cross_entropy, binary_cross_entropy_with_logits, focal_loss
+from tests.either import np
 from tests.numerics import assert_pullback
 
 REDUCTIONS = ("mean", "sum", "none")

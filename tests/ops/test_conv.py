@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.ops import _lowering
 from minidl.ops.conv import conv
+from tests.either import np
 from tests.numerics import assert_pullback
 from tests.windows import Geometry, geometries, naive_conv
 

@@ -3,13 +3,13 @@
 import functools
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import ops
 from minidl.ops.conv_transpose import conv_transpose
+from tests.either import np
 from tests.numerics import assert_pullback
 from tests.windows import Geometry, geometries, output_size
 

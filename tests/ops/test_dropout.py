@@ -3,12 +3,12 @@
 import functools
 import struct
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.ops.dropout import dropout
+from tests.either import np
 from tests.numerics import assert_pullback
 
 

@@ -4,7 +4,6 @@ import functools
 import math
 import warnings
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 from minidl import functional as F
 from minidl import ops
 from minidl.testing import check_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 BINARY = {  # the op, Python's own formula

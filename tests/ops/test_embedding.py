@@ -1,6 +1,5 @@
 """Embedding: rows looked up, and gradients summed in a fixed order."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from minidl import init
 from minidl.layers import Embedding, Linear, Sequential
 from minidl.ops.embedding import embedding
 from minidl.tensor import Tensor
+from tests.either import np
 from tests.numerics import assert_pullback
 
 RNG = np.random.default_rng(0)

@@ -3,13 +3,13 @@
 import functools
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import ops
 from minidl.testing import check_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 DTYPES = pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

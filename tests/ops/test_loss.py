@@ -4,7 +4,6 @@ import functools
 import itertools
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from minidl import backend
 from minidl.ops.loss import cross_entropy, cross_entropy_probabilities, kl_div, nll_loss
 from minidl.ops.softmax import log_softmax, softmax
+from tests.either import np
 from tests.numerics import assert_pullback
 
 REDUCTIONS = ("mean", "sum", "none")

@@ -2,13 +2,13 @@
 
 import itertools
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.ops._lowering import make_window, taps
 from minidl.ops.conv import im2row, row2im
+from tests.either import np
 from tests.windows import Geometry, ceil_output_size, entries, geometries, naive_im2row, output_size
 
 

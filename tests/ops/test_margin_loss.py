@@ -3,11 +3,11 @@
 import functools
 import math
 
-import numpy as np
 import pytest
 
 from minidl import backend
 from minidl.ops.margin_loss import cosine_embedding_loss, hinge_loss, multi_margin_loss, triplet_margin_loss
+from tests.either import np
 from tests.numerics import assert_pullback
 
 REDUCTIONS = ("mean", "sum", "none")

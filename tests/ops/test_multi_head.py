@@ -2,13 +2,13 @@
 
 import functools
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import init, layers, ops
 from minidl.ops.multi_head import multi_head_attention
 from minidl.tensor import Tensor
+from tests.either import np
 from tests.numerics import assert_pullback
 
 RNG = np.random.default_rng(0)

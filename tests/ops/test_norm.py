@@ -4,7 +4,6 @@ import functools
 import itertools
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from minidl.ops.norm import (
     layer_norm,
     rms_norm,
 )
+from tests.either import np
 from tests.numerics import assert_pullback
 
 SHAPES = [(5, 3), (2, 7, 3), (3, 4, 5, 2), (2, 3, 2, 2, 4), (257, 3)]

@@ -1,9 +1,9 @@
 """Options: a number of NumPy's is as good as one of Python's, and changes no dtype."""
 
-import numpy as np
 import pytest
 
 from minidl import layers, ops
+from tests.either import np
 
 X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 LABELS = np.array([0, 2, 1, 0])

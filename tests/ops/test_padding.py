@@ -2,12 +2,12 @@
 
 import functools
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.ops.padding import pad, pad_spatial
+from tests.either import np
 from tests.numerics import assert_pullback
 
 RNG = np.random.default_rng(0)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minidl import ops
 from minidl.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
+from tests.either import np
 from tests.numerics import assert_pullback
 from tests.windows import (
     Geometry,

@@ -2,12 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import init, layers, ops
 from minidl.tensor import Tensor
+from tests.either import np
 from tests.numerics import assert_pullback
 
 RNG = np.random.default_rng(0)

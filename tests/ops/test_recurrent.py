@@ -3,10 +3,10 @@
 import functools
 import math
 
-import numpy as np
 import pytest
 
 from minidl import ops
+from tests.either import np
 from tests.numerics import assert_pullback
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}

@@ -5,7 +5,6 @@ import itertools
 import math
 import warnings
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from minidl import functional as F
 from minidl import ops
 from minidl.testing import check_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 OPS = {"sum": math.fsum, "mean": lambda v: math.fsum(v) / len(v), "max": max, "min": min}

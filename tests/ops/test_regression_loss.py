@@ -3,10 +3,10 @@
 import functools
 import math
 
-import numpy as np
 import pytest
 
 from minidl.ops.regression_loss import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from tests.either import np
 from tests.numerics import assert_pullback
 
 REDUCTIONS = ("mean", "sum", "none")

@@ -2,7 +2,6 @@
 
 import functools
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from minidl import functional as F
 from minidl import ops
 from minidl.testing import check_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 3, 4))

@@ -4,7 +4,6 @@ import functools
 import math
 import warnings
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from minidl import functional as F
 from minidl import ops
 from minidl.testing import check_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 SIGN = {"softmax": 1, "softmin": -1, "log_softmax": 1}

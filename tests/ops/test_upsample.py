@@ -3,12 +3,12 @@
 import functools
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.ops.upsample import upsample
+from tests.either import np
 from tests.numerics import assert_pullback
 
 RNG = np.random.default_rng(0)
