@@ -88,11 +88,12 @@ def asarray(a: object, dtype: Any = None) -> Array:
     """Return ``a`` as an array of the active backend, copying only where needed.
 
     Args:
-        a: an array of either backend, a number, or (nested) sequences of numbers.
+        a: an array of either backend or, by DLPack, of another library, such as a PyTorch tensor: in the
+            memory of the same device it is shared, not copied; a number; or (nested) sequences of numbers.
         dtype: the wanted dtype; by default arrays keep theirs, and Python floats become float32.
 
     Raises:
-        TypeError: there are no numbers in it.
+        TypeError: there are no numbers in it, or ones that another library does not share.
 
     Example:
         >>> asarray([1.0, 2.0]).dtype
@@ -100,12 +101,34 @@ def asarray(a: object, dtype: Any = None) -> Array:
     """
     if name == "numpy" and _module_of(a) == "cupy":
         a = to_numpy(a)
+    elif hasattr(a, "__dlpack_device__") and _module_of(a) not in ("numpy", "cupy"):
+        a = _shared(a)
     array = None if a is None or isinstance(a, (str, bytes)) else xp.asarray(a, dtype=dtype)
     if array is None or array.dtype.kind in "OSU":
         raise TypeError(f"asarray: expected an array or numbers, got {type(a).__name__}")
     if dtype is None and array.dtype == np.float64 and not hasattr(a, "dtype"):
         array = array.astype(np.float32)
     return array
+
+
+HOST = (1, 3)  # DLPack's numbers for the memory of the CPU; 3 is a part of it that a GPU reaches
+
+
+def _shared(a: Any) -> Any:
+    """Return another library's array through DLPack, without a copy: NumPy's on the host, else CuPy's."""
+    if any(base.__module__ == "minidl.tensor" for base in type(a).__mro__):
+        return a.data
+    kind = f"{_module_of(a)}.{type(a).__name__} of dtype {getattr(a, 'dtype', 'unknown')}"
+    if getattr(a, "requires_grad", False):
+        raise TypeError(f"asarray: a {kind} that requires a gradient would lose it; pass tensor.detach()")
+    try:
+        host = a.__dlpack_device__()[0] in HOST
+        if not host and name == "numpy":
+            raise BufferError(f"it is on {getattr(a, 'device', 'another device')}; pass tensor.cpu()")
+        return np.from_dlpack(a) if host else xp.from_dlpack(a)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        remedy = "; pass tensor.float()" if "bfloat16" in kind else ""
+        raise TypeError(f"asarray: {name} cannot share a {kind}: {error}{remedy}") from error
 
 
 def to_numpy(a: object) -> "npt.NDArray[Any]":

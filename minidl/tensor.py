@@ -134,6 +134,16 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return self._data.__array__(dtype, copy=copy)
 
+    def __dlpack__(self, **options: Any) -> Any:  # the protocol's, which grow from version to version
+        if self.requires_grad:
+            raise BufferError(
+                "Tensor: in another library the gradient would be lost; share tensor.data or tensor.detach()"
+            )
+        return self._data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._data.__dlpack_device__()
+
     def __add__(self, other: object) -> "Tensor":
         return _step(ops.add, self, other)
 
