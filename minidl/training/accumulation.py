@@ -11,8 +11,9 @@ def micro_batches(batch: Any, count: int) -> Iterator[tuple[Any, Array]]:
     """Cut a batch into parts that fit into memory, each with its share of the samples.
 
     ``backward`` adds to the gradients that are there, so the parts go through the model one after another,
-    and one ``step`` follows them all. The gradient of a mean over a batch is that of the means over its parts,
-    each multiplied by its share: ``criterion.backward(share)``. For ``reduction="sum"`` leave the share out.
+    and one ``step`` follows them all. The gradient of a mean over a batch is that of the means over its
+    parts, each multiplied by its share: ``criterion.backward(share)``. A loss with ``reduction="sum"`` needs
+    no share.
 
     What looks at a whole batch, as BatchNorm does in training, sees its part alone; and a loss that divides
     by something else than the number of samples, for class weights or labels to be ignored, weighs each part
