@@ -28,6 +28,7 @@ NUMPY = {
     "files": "a weights file is read and written on the host",
     "optim.groups": "settings and saved states come from the host, as NumPy's numbers too",
     "testing": "the checks compute their references on the host",
+    "training.plots": "pictures are drawn on the host",
 }
 
 
