@@ -1,6 +1,7 @@
 """What every test shares: the hypothesis profiles, the real data, the oracle, and a word on what was used."""
 
 import os
+import sys
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +53,17 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def torch() -> ModuleType:
     """PyTorch, the oracle; a test that asks for it is skipped where it is not installed."""
-    return pytest.importorskip("torch", reason="PyTorch is not installed")
+    from tests.either import oracle
+
+    return oracle(pytest.importorskip("torch", reason="PyTorch is not installed"))
+
+
+@pytest.fixture
+def costly_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at labels on CuPy too, as ``MINIDL_DEBUG=1`` does; on NumPy that is always done."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("minidl") and hasattr(module, "DEBUG"):
+            monkeypatch.setattr(module, "DEBUG", True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

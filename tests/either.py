@@ -57,14 +57,37 @@ def hosted(function: Any) -> Any:
 class Generator(numpy.random.Generator):
     """NumPy's generator, whose numbers arrive as arrays of the backend."""
 
+    def shuffle(self, x: Any, axis: int = 0) -> None:
+        order = numpy.random.Generator.permutation(self, x.shape[axis])
+        x[...] = xp.moveaxis(xp.moveaxis(x, axis, 0)[xp.asarray(order)], 0, axis)
 
-for _name in ("normal", "standard_normal", "uniform", "random", "integers", "permutation", "choice", "permuted",
-              "exponential", "gamma", "beta", "binomial", "poisson", "lognormal", "multivariate_normal"):
-    setattr(Generator, _name, hosted(getattr(numpy.random.Generator, _name)))
+
+for _name, _method in vars(numpy.random.Generator).items():
+    if callable(_method) and not _name.startswith("_") and _name not in ("shuffle", "spawn"):
+        setattr(Generator, _name, hosted(_method))
 
 
 def default_rng(seed: Any = None) -> Any:
     return Generator(numpy.random.default_rng(seed).bit_generator)
+
+
+class Ufunc:
+    """A ufunc of NumPy, hosted."""
+
+    def __init__(self, ufunc: Any) -> None:
+        self._ufunc = ufunc
+        self.__name__ = ufunc.__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return hosted(self._ufunc)(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return hosted(getattr(self._ufunc, name))
+
+    def at(self, a: Any, indices: Any, b: Any) -> None:
+        changed = on_host(a).copy()
+        self._ufunc.at(changed, on_host(indices), on_host(b))
+        a[...] = xp.asarray(changed)
 
 
 class Namespace:
@@ -78,10 +101,31 @@ class Namespace:
         value = getattr(self._module, name)
         if inspect.ismodule(value):
             value = Namespace(value)
+        elif isinstance(value, numpy.ufunc):
+            value = Ufunc(value)
         elif callable(value) and not inspect.isclass(value):
             value = hosted(value)
         setattr(self, name, value)
         return value
+
+
+class Oracle:
+    """PyTorch, which takes arrays of the backend and gives NumPy's."""
+
+    def __init__(self, torch: ModuleType) -> None:
+        self._torch = torch
+        for name in ("tensor", "from_numpy", "as_tensor", "asarray"):
+            setattr(self, name, self._from_device(getattr(torch, name)))
+
+    def _from_device(self, function: Any) -> Any:
+        return lambda a, *args, **kwargs: function(on_host(a), *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torch, name)
+
+
+def oracle(torch: ModuleType) -> Any:
+    return torch if backend.name == "numpy" else Oracle(torch)
 
 
 if backend.name == "numpy":

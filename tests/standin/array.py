@@ -55,6 +55,7 @@ class ndarray(host.Memory):  # noqa: N801
     nbytes = property(lambda self: self._host.nbytes)
     base = property(lambda self: self._base)
     flags = property(Flags)
+    flat = property(indexing.FlatIterator)
     data = property(lambda self: Pointer(self._host.ctypes.data))
     T = property(lambda self: host.fresh(self._host.T, host.root(self)))
     mT = property(lambda self: host.fresh(self._host.mT, host.root(self)))  # noqa: N815

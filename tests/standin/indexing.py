@@ -36,7 +36,7 @@ def _wrap(parts: list[Any], shape: tuple[int, ...]) -> tuple[Any, ...]:
             axis += part.ndim
         elif part is not None:
             if isinstance(part, np.ndarray) and axis < len(shape) and shape[axis]:
-                part = part % shape[axis]
+                part = part.astype(np.int64) % shape[axis]
             axis += 1
         wrapped.append(part)
     return tuple(wrapped)
@@ -65,6 +65,37 @@ def get(array: Memory, index: Any) -> Any:
         counting.wait("an index of booleans")
     counting.launch("getitem")
     return host.fresh(array._host[key])
+
+
+class FlatIterator:
+    """What ``x.flat`` is: the elements in order, each an array without axes."""
+
+    def __init__(self, array: Memory) -> None:
+        self.base, self._next = array, 0
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, int | slice):
+            raise IndexError("unsupported iterator index")
+        counting.launch("flat")
+        return host.fresh(self.base._host.reshape(-1)[index].copy())
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if not isinstance(index, int | slice):
+            raise IndexError("unsupported iterator index")
+        counting.launch("flat")
+        self.base._host.flat[index] = host.unwrapped(value)
+
+    def __iter__(self) -> "FlatIterator":
+        return self
+
+    def __next__(self) -> Any:
+        if self._next == len(self):
+            raise StopIteration
+        self._next += 1
+        return self[self._next - 1]
+
+    def __len__(self) -> int:
+        return self.base._host.size
 
 
 def put(array: Memory, index: Any, value: Any) -> None:
