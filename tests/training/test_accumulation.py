@@ -1,6 +1,5 @@
 """A batch that goes through a model in parts gives the gradient of the whole."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl.backend import asarray, to_numpy
 from minidl.training import micro_batches
+from tests.either import np
 from tests.training.resuming import OPTIMIZERS
 
 RNG = np.random.default_rng(0)

@@ -4,7 +4,6 @@ import copy
 import math
 import signal
 
-import numpy as np
 import pytest
 
 import minidl
@@ -13,6 +12,7 @@ from minidl.backend import asarray, to_numpy
 from minidl.data import DataLoader
 from minidl.optim import schedules
 from minidl.training import Accuracy, Checkpoints, EarlyStopping, MixedPrecision, evaluate, fit, micro_batches
+from tests.either import np
 from tests.training.resuming import OPTIMIZERS
 
 RNG = np.random.default_rng(0)

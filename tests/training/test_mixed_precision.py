@@ -3,7 +3,6 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 
 import minidl
@@ -13,6 +12,7 @@ from minidl.data import DataLoader, digits
 from minidl.training import Checkpoints, micro_batches
 from minidl.training.mixed_precision import LEAST, MOST, MixedPrecision
 from tests.cases import LAYERS
+from tests.either import np
 from tests.training.resuming import OPTIMIZERS
 
 WITH_PARAMETERS = [case for case in LAYERS if case.make().parameters()]

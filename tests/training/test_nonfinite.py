@@ -1,17 +1,17 @@
 """The first number that is not finite is found where it is made, and nothing is changed by the search."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl
-from minidl import layers, ops, optim
+from minidl import backend, layers, ops, optim
 from minidl.backend import asarray, xp
 from minidl.layers.base import Layer
 from minidl.optim.flat import BLOCK
 from minidl.training import MixedPrecision, find_nonfinite
 from minidl.training.nonfinite import finite_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 4)).astype("float32")
@@ -189,7 +189,9 @@ def test_in_tiles_it_is_found_too() -> None:
     x = RNG.standard_normal((160, 16, 16, 2)).astype("float32")
     found = find_nonfinite(model, LOSS, x, RNG.integers(3, size=160))
     assert (found.kind, found.path) == ("output", "1.1")
-    assert any(piece.samples for pieces in model._plans.pieces.values() for piece in pieces)
+    assert backend.name != "numpy" or any(
+        piece.samples for pieces in model._plans.pieces.values() for piece in pieces
+    )
 
 
 class Overflow(Layer):
