@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from minidl.backend import TILE, Array, check_array, xp
+from minidl.ops._kernels._choice import fused
 
 Sizes: TypeAlias = tuple[int, ...]
 PerAxis: TypeAlias = int | Sequence[int]
@@ -237,6 +238,7 @@ def tiles(images: int, window: Window, row_bytes: int, outputs: int) -> list[Til
     return plan
 
 
+@fused("windows:lowered")
 def lowered(x: Array, window: Window, groups: int, outputs: int) -> Iterator[tuple[slice, Array]]:
     """Lower images tile by tile, for products with ``outputs`` columns, and store no more than one tile.
 
@@ -269,6 +271,7 @@ def _workspace(shape: Sizes, channels: int, dtype: Any) -> Array:
     return xp.empty((groups, columns, count), dtype=dtype).swapaxes(1, 2)
 
 
+@fused("windows:im2row")
 def im2row(x: Array, window: Window) -> Array:
     """Copy every window into a row: ``(N, *size, C)`` to ``(N, *output, K, C)``, K entries of the kernel."""
     rows: Array = windows(x, window)[0].copy()
@@ -282,6 +285,7 @@ def row2im(entries: Array, window: Window) -> Array:
     return x
 
 
+@fused("windows:scatter")
 def scatter(entries: Array, x: Array, window: Window) -> None:
     """Add entries ``(K, N, *output, C)`` to the pixels of x that they stand for."""
     for entry, (_, outs, ins) in zip(entries, taps(window), strict=True):

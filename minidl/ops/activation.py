@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, xp
+from minidl.ops._kernels._choice import fused
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
 
+@fused("activation:relu")
 def relu(x: Array) -> Result:
     """y = max(x, 0), with derivative 0 at 0."""
     check_float(x, "relu")
@@ -21,6 +23,7 @@ def relu(x: Array) -> Result:
     return y, pullback
 
 
+@fused("activation:sigmoid")
 def sigmoid(x: Array) -> Result:
     """y = 1 / (1 + e^-x), written so that no exponential can overflow."""
     check_float(x, "sigmoid")
@@ -35,6 +38,7 @@ def sigmoid(x: Array) -> Result:
     return y, pullback
 
 
+@fused("activation:tanh")
 def tanh(x: Array) -> Result:
     """y = tanh x."""
     check_float(x, "tanh")

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from minidl.backend import Array, check_array, check_int, check_shape, xp
 from minidl.ops import _lowering
+from minidl.ops._kernels._choice import fused
 from minidl.ops._lowering import (
     LAYOUTS,
     Padding,
@@ -135,6 +136,7 @@ def _weight_gradient(x: Array, drows: Array, window: Window) -> Array:
     return dw.swapaxes(0, 1)
 
 
+@fused("windows:input_gradient")
 def _input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Array:
     """dx = row2im(dy w^T)."""
     entries, channels, outputs = math.prod(window.kernel), w.shape[-2], w.shape[-1] // groups

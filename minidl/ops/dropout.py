@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, random_lanes, xp
+from minidl.ops._kernels._choice import fused
 from minidl.ops._options import read_number
 from minidl.ops._precision import widen
 
@@ -12,6 +13,7 @@ Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 LEVELS = 65536  # a mask compares 16-bit numbers, so p is rounded to a multiple of 1 / 65536
 
 
+@fused("dropout:dropout")
 def dropout(x: Array, *, p: float = 0.5, seed: int, counter: int = 0) -> Result:
     """y = x / (1 - p) with probability 1 - p, else 0; the mask depends on the seed and the counter alone."""
     check_float(x, "dropout")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, silent_overflow, xp
+from minidl.ops._kernels._choice import fused
 from minidl.ops._losses import (
     Classes,
     check_probabilities,
@@ -20,6 +21,7 @@ from minidl.ops._precision import widen
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
 
+@fused("loss:cross_entropy")
 def cross_entropy(
     logits: Array,
     *,

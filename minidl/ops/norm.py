@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, check_shape, xp
+from minidl.ops._kernels._choice import fused
 from minidl.ops._options import read_number
 from minidl.ops._precision import check_operands, widen
 
@@ -13,6 +14,7 @@ Result: TypeAlias = "tuple[Array, Callable[..., Gradients]]"
 Statistics: TypeAlias = "tuple[Array, Array, Array]"
 
 
+@fused("batch_norm:batch_norm")
 def batch_norm(
     x: Array, w: Array | None = None, b: Array | None = None, *, eps: float = 1e-5
 ) -> tuple[Statistics, Callable[..., Gradients]]:
@@ -48,6 +50,7 @@ def batch_norm(
     return (y, mean, var), pullback
 
 
+@fused("batch_norm:batch_norm_inference")
 def batch_norm_inference(
     x: Array, w: Array | None = None, b: Array | None = None, *, mean: Array, var: Array, eps: float = 1e-5
 ) -> Result:
@@ -72,6 +75,7 @@ def batch_norm_inference(
     return y, pullback
 
 
+@fused("layer_norm:layer_norm")
 def layer_norm(
     x: Array,
     w: Array | None = None,
@@ -187,6 +191,7 @@ def _as_rows(a: Array, w: Array) -> Array:
     return a.reshape(math.prod(a.shape[: a.ndim - w.ndim]), w.size)
 
 
+@fused("columns:column_sums")
 def _column_sums(rows: Array, other: Array | None = None) -> Array:
     """Return the sum over the rows of ``rows``, or of ``rows * other``.
 

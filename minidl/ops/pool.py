@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, xp
+from minidl.ops._kernels._choice import fused
 from minidl.ops._lowering import Padding, PerAxis, Window, check_image, make_window, row2im, taps
 from minidl.ops._precision import widen
 from minidl.ops.reduction import max as max_over
@@ -13,6 +14,7 @@ from minidl.ops.reduction import mean as mean_over
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
 
+@fused("pool:max_pool")
 def max_pool(
     x: Array,
     *,
@@ -45,6 +47,7 @@ def max_pool(
     return y, pullback
 
 
+@fused("pool:avg_pool")
 def avg_pool(
     x: Array,
     *,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_axis, check_float, silent_overflow, xp
+from minidl.ops._kernels._choice import fused
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
@@ -16,6 +17,7 @@ def _shifted(x: Array, axis: int) -> Array:
         return x - x.max(axis=axis, keepdims=True) if x.size else x.copy()
 
 
+@fused("softmax:softmax")
 def softmax(x: Array, *, axis: int = -1) -> Result:
     """y_i = e^(x_i) / sum_j e^(x_j) along the axis."""
     check_float(x, "softmax")
@@ -45,6 +47,7 @@ def softmin(x: Array, *, axis: int = -1) -> Result:
     return y, pullback
 
 
+@fused("softmax:log_softmax")
 def log_softmax(x: Array, *, axis: int = -1) -> Result:
     """y_i = x_i - log sum_j e^(x_j) along the axis."""
     check_float(x, "log_softmax")

@@ -3,6 +3,7 @@
 import math
 
 from minidl.backend import Array, xp
+from minidl.ops._kernels._choice import fused
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
 
@@ -37,6 +38,7 @@ class Adam(Optimizer):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     @staticmethod
+    @fused("adam:adam")
     def update(
         p: Array,
         g: Array,
@@ -71,6 +73,7 @@ class AdamW(Optimizer):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     @staticmethod
+    @fused("adam:adamw")
     def update(
         p: Array,
         g: Array,

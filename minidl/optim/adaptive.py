@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from minidl.backend import Array, xp
+from minidl.ops._kernels._choice import fused
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
 
@@ -50,6 +51,7 @@ class RMSProp(Optimizer):
         )
 
     @staticmethod
+    @fused("optimizers:rmsprop")
     def update(
         p: Array,
         g: Array,
@@ -118,6 +120,7 @@ class Adagrad(Optimizer):
         )
 
     @staticmethod
+    @fused("optimizers:adagrad")
     def update(
         p: Array,
         g: Array,
@@ -167,6 +170,7 @@ class Adadelta(Optimizer):
         super().__init__(parameters, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
 
     @staticmethod
+    @fused("optimizers:adadelta")
     def update(
         p: Array, g: Array, state: State, lr: float, rho: float, eps: float, weight_decay: float
     ) -> None:

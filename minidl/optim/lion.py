@@ -1,6 +1,7 @@
 """Lion: steps of equal length in every coordinate."""
 
 from minidl.backend import Array, xp
+from minidl.ops._kernels._choice import fused
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
 
@@ -32,6 +33,7 @@ class Lion(Optimizer):
         super().__init__(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
 
     @staticmethod
+    @fused("optimizers:lion")
     def update(
         p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], weight_decay: float
     ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from minidl.backend import Array, xp
+from minidl.ops._kernels._choice import fused
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
 
@@ -34,6 +35,7 @@ class Adamax(Optimizer):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     @staticmethod
+    @fused("adam:adamax")
     def update(
         p: Array,
         g: Array,
@@ -107,13 +109,11 @@ class NAdam(Optimizer):
         decoupled_weight_decay: bool,
     ) -> None:
         """Change ``p`` by one step."""
-        g = _decayed(p, g, lr, weight_decay, decoupled_weight_decay)
-        mean, square = _moments(g, state, betas)
-        root = xp.sqrt(square) / math.sqrt(1.0 - betas[1] ** state.step) + eps
+        decays = _decays(lr, weight_decay, decoupled_weight_decay)
         mu = partial(_nesterov_momentum, betas[0], momentum_decay)
         t, product = state.step, _product(map(mu, range(1, state.step + 1)))
-        p -= lr * (1.0 - mu(t)) / (1.0 - product) * g / root
-        p -= lr * mu(t + 1) / (1.0 - product * mu(t + 1)) * mean / root
+        rates = lr * (1.0 - mu(t)) / (1.0 - product), lr * mu(t + 1) / (1.0 - product * mu(t + 1))
+        _relative_step(p, g, state, betas, eps, decays, rates, math.sqrt(1.0 - betas[1] ** state.step))
 
 
 class RAdam(Optimizer):
@@ -160,23 +160,41 @@ class RAdam(Optimizer):
         decoupled_weight_decay: bool,
     ) -> None:
         """Change ``p`` by one step."""
-        g = _decayed(p, g, lr, weight_decay, decoupled_weight_decay)
-        mean, square = _moments(g, state, betas)
+        decays = _decays(lr, weight_decay, decoupled_weight_decay)
         step = lr / (1.0 - betas[0] ** state.step)
         rectification = _rectification(state.step, betas[1])
-        if rectification is None:
-            p -= step * mean
-        else:
+        if rectification is not None:
             step *= rectification * math.sqrt(1.0 - betas[1] ** state.step)
-            p -= step * mean / (xp.sqrt(square) + eps)
+        divisor = None if rectification is None else 1.0
+        _relative_step(p, g, state, betas, eps, decays, (0.0, step), divisor)
 
 
-def _decayed(p: Array, g: Array, lr: float, weight_decay: float, decoupled: bool) -> Array:
-    """Shrink ``p``, or return the gradient with that of the L2 penalty."""
-    if decoupled:
-        p *= 1.0 - lr * weight_decay
-        return g
-    return g + weight_decay * p if weight_decay else g
+def _decays(lr: float, weight_decay: float, decoupled: bool) -> tuple[float, float]:
+    """Return the strength of the L2 penalty, and what the parameters are multiplied by beside the step."""
+    return (0.0, 1.0 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
+
+
+@fused("adam:relative_step")
+def _relative_step(
+    p: Array,
+    g: Array,
+    state: State,
+    betas: tuple[float, float],
+    eps: float,
+    decays: tuple[float, float],
+    rates: tuple[float, float],
+    divisor: float | None,
+) -> None:
+    """Take a step along the gradient and one along the mean, over a root of the square or over nothing."""
+    penalty, shrink = decays
+    g = g + penalty * p if penalty else g
+    if shrink != 1.0:
+        p *= shrink
+    mean, square = _moments(g, state, betas)
+    root = 1.0 if divisor is None else xp.sqrt(square) / divisor + eps
+    if rates[0]:
+        p -= rates[0] * g / root
+    p -= rates[1] * mean / root
 
 
 def _moments(g: Array, state: State, betas: tuple[float, float]) -> tuple[Array, Array]:

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from minidl.backend import Array
+from minidl.ops._kernels._choice import fused
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
 
@@ -48,6 +49,7 @@ class SGD(Optimizer):
         super().__init__(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
     @staticmethod
+    @fused("optimizers:sgd")
     def update(
         p: Array, g: Array, state: State, lr: float, momentum: float, nesterov: bool, weight_decay: float
     ) -> None:

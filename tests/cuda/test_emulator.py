@@ -109,3 +109,10 @@ def test_an_elementwise_kernel_broadcasts_and_tells_types_by_its_arguments() -> 
     np.testing.assert_array_equal(taken(x, np.array([2, 0]), size=2), [2.0, 0.0])
     with pytest.raises(TypeError, match="expected"):
         add(x, w.astype(np.float32))
+
+
+def test_an_array_that_is_passed_twice_is_one() -> None:
+    source = 'extern "C" __global__ void f(float* x, float* y) { x[0] += 1; y[0] += 2; }'
+    x = np.zeros(1, np.float32)
+    emulator.compile_kernel(source, "f")((1,), (1,), (x, x))
+    assert x[0] == 3
