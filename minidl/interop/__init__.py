@@ -1,1 +1,5 @@
 """The way in and out: PyTorch weights, ONNX models, arrays by DLPack, scripts that need NumPy alone."""
+
+from minidl.interop.pytorch import load_torch_state as load_torch_state
+from minidl.interop.pytorch import save_torch_state as save_torch_state
+from minidl.interop.pytorch import torch_state as torch_state
