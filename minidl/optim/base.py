@@ -14,6 +14,7 @@ hyper-parameters:
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
@@ -206,11 +207,22 @@ class Optimizer:
         everywhere = [("schedule", self.options)]
         everywhere += [(f"schedule.{number}", group) for number, group in enumerate(self.groups)]
         return [
-            (f"{prefix}.{name}", value)
+            found
             for prefix, options in everywhere
             for name, value in options.items()
-            if hasattr(value, "load_state")
+            for found in _remembering(f"{prefix}.{name}", value)
         ]
+
+
+def _remembering(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what remembers something in a hyper-parameter: the schedule, or those that it is made of."""
+    if hasattr(value, "load_state"):
+        yield name, value
+        return
+    if isinstance(value, partial):  # as `chain` and `warm_up` are
+        value = [*value.args, *value.keywords.values()]
+    for i, part in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        yield from _remembering(f"{name}.{i}", part)
 
 
 def _load_schedule(owner: str, prefix: str, schedule: Any, arrays: Mapping[str, Any]) -> None:

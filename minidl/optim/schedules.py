@@ -2,6 +2,7 @@
 
 The optimizer counts the steps from 0 and asks ``schedule(step)`` before each update. All schedules but
 `Plateau` are pure functions of the step: a resumed optimizer finds its place in them by its step count alone.
+What a `Plateau` remembers is in the optimizer's state, also where it stands in a `chain` or a `warm_up`.
 All can be pickled and copied; a function of your own can if it stands in a module, a lambda never.
 
     AdamW(model.parameters(), lr=one_cycle(1e-3, steps=2_000))

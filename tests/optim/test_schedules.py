@@ -1,6 +1,7 @@
 """Schedules are functions of the step, equal to PyTorch's where it has them, and stay put after their end."""
 
 import copy
+import functools
 import math
 import pickle
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.optim import schedules
+from minidl.layers import Parameter
+from minidl.optim import SGD, Adam, schedules
 from minidl.optim.schedules import Plateau
 
 STEPS = 60
@@ -133,6 +135,36 @@ def test_a_restored_plateau_goes_on() -> None:
         second.report(loss)
         assert second.state() == first.state()
     assert first(0) < 1.0
+
+
+COMPOSED = {
+    "warm_up": lambda plateau: schedules.warm_up(2, plateau),
+    "chain": lambda plateau: schedules.chain(0.3, plateau, at=[2]),
+    "both": lambda plateau: schedules.warm_up(1, schedules.chain(0.3, plateau, at=[1])),
+    "partial": lambda plateau: functools.partial(lambda step, *, then: then(step) / 2, then=plateau),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_a_plateau_inside_another_schedule_is_saved_with_its_optimizer(name) -> None:
+    plateaus = [Plateau(0.4, factor=0.5, patience=0) for _ in range(2)]
+    first, second = (SGD([Parameter(np.ones(2))], lr=COMPOSED[name](plateau)) for plateau in plateaus)
+    for loss in (1.0, 1.0, 2.0):
+        first.step()
+        plateaus[0].report(loss)
+    second.load_state(first.state())
+    assert plateaus[1].state() == plateaus[0].state()
+    assert second.lr == first.lr
+    assert plateaus[0](0) == 0.1
+
+
+def test_a_plateau_in_a_tuple_is_saved_with_its_optimizer() -> None:
+    plateaus = [Plateau(0.9, factor=0.5, patience=0) for _ in range(2)]
+    first, second = (Adam([Parameter(np.ones(2))], betas=(plateau, 0.999)) for plateau in plateaus)
+    for loss in (1.0, 2.0):
+        plateaus[0].report(loss)
+    second.load_state(first.state())
+    assert plateaus[1](0) == 0.45
 
 
 @pytest.mark.parametrize(
