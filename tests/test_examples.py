@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from tests.either import np
 from tests.examples import FOLDER, load
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 EXTRAS = {
     "digits": ("sklearn", "matplotlib", "tqdm"),
+    "digits_mpi": ("sklearn", "tqdm"),
     "resnet_digits": ("sklearn", "tqdm"),
     "mnist": ("tqdm",),
 }
@@ -82,6 +83,13 @@ def test_digits_ends_with_both_accuracies_and_leaves_a_curve_and_the_weights(tmp
     assert picture.shape[0] > 100
     assert picture.std() > 0.01
     assert (tmp_path / "a/b/digits.safetensors").stat().st_size > 4 * 9_000
+
+
+def test_digits_mpi_runs_without_mpiexec_too(tmp_path):
+    lines = lines_of(run("digits_mpi", tmp_path, "--steps", "3", "--out", "a/b"))
+    assert lines[-2].startswith("1 x 3 steps, wrote ")
+    assert re.fullmatch(r"test accuracy \d+\.\d\d %", lines[-1])
+    assert (tmp_path / "a/b/digits_mpi.safetensors").stat().st_size > 4 * 9_000
 
 
 @pytest.mark.parametrize("options", [(), ("--small",)], ids=["all", "small"])

@@ -1,5 +1,6 @@
 """DataLoader: batches of the backend from arrays, from what can be sliced, or from a stream of samples."""
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -65,6 +66,38 @@ class DataLoader:
         self._seed = number if isinstance(number, int) else draw_seed(number)
         self._epoch = self._position = 0  # where the latest iterator is
         self._next = (0, 0)  # where the next one begins
+        self._part, self._parts = 0, 1  # which part of every batch is handed out, of how many
+
+    def shard(self, part: int, parts: int) -> "DataLoader":
+        """Return a loader of one part of every batch: the parts of a batch make it up, in their order.
+
+        The parts differ by one sample at most; where there are more parts than samples some have none. Each
+        keeps its own place in the data, and all of them shuffle as this loader would, if it has a seed.
+
+        Args:
+            part: which one, from 0.
+            parts: how many.
+
+        Raises:
+            ValueError: there is no such part, or this loader has a part of every batch already.
+
+        Example:
+            >>> loader = DataLoader(np.arange(5), batch_size=3)
+            >>> [batch.tolist() for batch in loader.shard(1, 2)]
+            [[1, 2], [4]]
+        """
+        part, parts = check_int(part, "shard", "part"), check_int(parts, "shard", "parts")
+        if not 0 <= part < parts:
+            raise ValueError(f"shard: expected part from 0 to below parts={parts}, got {part}")
+        if self._parts > 1:
+            raise ValueError("shard: expected a loader of whole batches, got one that shard has returned")
+        view = copy.copy(self)
+        view._part, view._parts = part, parts
+        return view
+
+    def _share(self, n: int) -> slice:
+        """Return where the part of this loader lies in a batch of n samples."""
+        return slice(n * self._part // self._parts, n * (self._part + 1) // self._parts)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -94,14 +127,16 @@ class DataLoader:
             np.random.default_rng([self._seed, epoch]).permutation(self._size or 0) if self.shuffle else None
         )
         for start in range(position * self.batch_size, len(self) * self.batch_size, self.batch_size):
-            batch = slice(start, min(start + self.batch_size, self._size or 0))
-            yield _take(self._source, batch if order is None else order[batch])
+            share = self._share(min(self.batch_size, (self._size or 0) - start))
+            batch = slice(start + share.start, start + share.stop)
+            yield _take(self._source, batch if order is None or batch.start == batch.stop else order[batch])
 
     def _streamed(self, position: int) -> Iterator[Any]:
         samples = islice(iter(self._source), position * self.batch_size, None)
         while batch := list(islice(samples, self.batch_size)):
             if len(batch) == self.batch_size or not self.drop_last:
-                yield _stack(batch)
+                share = self._share(len(batch))
+                yield _stack(batch[share]) if share.start < share.stop else _none_of(batch)
 
     def state(self) -> dict[str, int]:
         """Return the place in the data: the seed, the epoch, and how many of its batches were handed out."""
@@ -151,7 +186,8 @@ def _take(source: Any, index: "slice | np.ndarray[Any, Any]") -> Any:
     if isinstance(source, tuple):
         return tuple(_take(part, index) for part in source)
     if not hasattr(source, "shape"):
-        return _stack([source[i] for i in _positions(index)])
+        samples = [source[i] for i in _positions(index)]
+        return _stack(samples) if samples else _none_of(source)
     if isinstance(index, slice):
         return asarray(source[index]).copy()
     if isinstance(source, np.ndarray):
@@ -159,6 +195,11 @@ def _take(source: Any, index: "slice | np.ndarray[Any, Any]") -> Any:
     if isinstance(source, xp.ndarray):
         return source[xp.asarray(index)]
     return _take_sorted(source, index)
+
+
+def _none_of(samples: Any) -> Any:
+    """Return a batch without samples, of the shapes and dtypes that a batch of these would have."""
+    return _take(_stack([samples[0]]), slice(0, 0))
 
 
 def _positions(index: "slice | np.ndarray[Any, Any]") -> Iterable[int]:

@@ -7,7 +7,7 @@ from minidl.backend import Array, Seed, check_int, to_numpy, xp
 from minidl.layers.base import Layer, Pullback
 from minidl.layers.parameter import Buffer, Parameter
 from minidl.ops._options import read_number
-from minidl.ops.norm import check_eps
+from minidl.ops.norm import Peers, check_eps, shared_batch_norm
 
 
 class _Scaled(Layer):
@@ -81,6 +81,9 @@ class BatchNorm(_Affine):
         if momentum is None:
             self.batches = Buffer(to_numpy(0))  # on the host, to be read without a wait
 
+    peers: Peers | None = None
+    """The other processes over whose parts of the batch to normalise too; `minidl.distributed` sets it."""
+
     @property
     def sample_wise(self) -> bool:  # type: ignore[override]  # it depends on the mode
         """Whether samples do not see each other: in evaluation."""
@@ -89,9 +92,15 @@ class BatchNorm(_Affine):
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
         if not self.training:
             return self._by_running_statistics(x)
-        (y, mean, var), pullback = self.bind(ops.batch_norm, x, self.weight, self.bias, eps=self.eps)
-        if x.size:
+        if self.peers is None:
+            (y, mean, var), pullback = self.bind(ops.batch_norm, x, self.weight, self.bias, eps=self.eps)
             count = x.size // x.shape[-1]
+        else:
+            (y, mean, var), pullback = self.bind(
+                shared_batch_norm, x, self.weight, self.bias, eps=self.eps, peers=self.peers
+            )
+            count = self.peers.count
+        if count:
             self._advance(mean, var * (count / (count - 1)))
         return y, pullback
 

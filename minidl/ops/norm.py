@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from minidl.backend import Array, check_float, check_shape, xp
 from minidl.ops._kernels._choice import fused
@@ -22,13 +22,47 @@ def batch_norm(
 
     The value is ``(y, mean, var)`` with the biased variance; the pullback takes the gradient of y.
     """
+    return shared_batch_norm(x, w, b, eps=eps)
+
+
+class Peers(Protocol):
+    """The other processes, where each has a part of a batch and all are normalised as one."""
+
+    count: int
+    """The rows of the whole batch that `moments` saw last."""
+
+    def moments(self, count: int, mean: Array, squares: Array) -> tuple[int, Array, Array]:
+        """Return the count, the mean and the sum of squared deviations of the whole batch from the parts'."""
+
+    def totals(self, count: int, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Return the sums over the whole batch, in the measure of this part's upstream gradient."""
+
+
+def shared_batch_norm(
+    x: Array,
+    w: Array | None = None,
+    b: Array | None = None,
+    *,
+    eps: float = 1e-5,
+    peers: Peers | None = None,
+) -> tuple[Statistics, Callable[..., Gradients]]:
+    """Compute `batch_norm` of a batch of which x is all, or a part while the peers have the others.
+
+    The gradients of w and b are those of the part.
+    """
     channels = _check_channels(x, w, b, "batch_norm")
     eps = check_eps(eps, "batch_norm")
     rows = widen(x).reshape(_row_count(x), channels)
-    count = _check_count(len(rows), x, "batch_norm")
-    mean = _column_sums(rows) / count
+    count = len(rows) if peers else _check_count(len(rows), x, "batch_norm")
+    mean = _column_sums(rows) / max(count, 1)
     centred = rows - mean
-    var = _column_sums(centred, centred) / count
+    squares = _column_sums(centred, centred)
+    if peers:
+        part_mean = mean
+        count, mean, squares = peers.moments(count, mean, squares)
+        count = _check_count(count, x, "batch_norm")
+        centred += part_mean - mean
+    var = squares / count
     inverse = 1 / xp.sqrt(var + eps)
     scale = inverse if w is None else inverse * w
     y = _shifted(centred * scale, b).astype(x.dtype, copy=False).reshape(x.shape)
@@ -41,9 +75,10 @@ def batch_norm(
         dw = _column_sums(drows, centred) * inverse
         dx = None
         if input_grad:
+            all_dw, all_db = peers.totals(len(rows), (dw, db)) if peers else (dw, db)
             dx = drows * scale
-            dx -= centred * (dw * scale * inverse / count)
-            dx -= db * scale / count
+            dx -= centred * (all_dw * scale * inverse / count)
+            dx -= all_db * scale / count
             dx = dx.astype(x.dtype, copy=False).reshape(x.shape)
         return dx, _like(dw, w), _like(db, b)
 
