@@ -104,9 +104,11 @@ def _at_rest(layer: Layer, x: Any, targets: Any) -> NonFinite | None:
     for name, value in (("input", x), ("target", targets)):
         if not _is_finite(value):
             return NonFinite("batch", "", f"the {name} of the batch: {_worst(value)}", ADVICE["batch"])
-    for path, array in layer.state().items():
-        if not _is_finite(array):
-            return NonFinite("state", path, f"{path}, before the step: {_worst(array)}", ADVICE["state"])
+    spoiled = [(path, p.data) for path, p in layer.named_parameters() if not _is_finite(p.data)]
+    # An infinite number in a buffer may be meant: in a mask, say.
+    spoiled += [(path, buffer.data) for path, buffer in layer.buffers() if _has_nan(buffer.data)]
+    for path, array in spoiled[:1]:
+        return NonFinite("state", path, f"{path}, before the step: {_worst(array)}", ADVICE["state"])
     return None
 
 
@@ -138,8 +140,8 @@ class _Watch:
                 vars(layer)["vjp"] = self._own[path]
 
     def _watched(self, path: str, vjp: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(x: Any, *further: Any) -> Any:
-            y, pullback = vjp(x, *further)
+        def watched(x: Any, *further: Any, **options: Any) -> Any:
+            y, pullback = vjp(x, *further, **options)
             if _is_finite(x) and not _is_finite(y):
                 self._note(path, "output", f"the output of {self._name(path)}: {_worst(y)}")
 
@@ -209,6 +211,10 @@ def _is_finite(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_finite, value))
     return getattr(getattr(value, "dtype", None), "kind", "") != "f" or bool(xp.isfinite(value).all())
+
+
+def _has_nan(value: Array) -> bool:
+    return value.dtype.kind == "f" and bool(xp.isnan(value).any())
 
 
 def _worst(value: Any) -> str:

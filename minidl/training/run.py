@@ -36,6 +36,8 @@ class Run:
         progress: bool | None,
     ) -> None:
         self.steps, self.train, self.validation = steps, train, validation
+        if callable(callbacks):
+            raise TypeError("fit: expected a list of callbacks, got a function; put it between brackets")
         self.callbacks = tuple(callbacks)
         self.stopping = stopping
         self.monitor = monitor or ("loss" if validation is None else "val_loss")

@@ -44,11 +44,13 @@ class Steps:
         check_every: int,
         metrics: Mapping[str, Any],
     ) -> None:
-        _check(model, optimizers)
+        _check(model, loss, optimizers)
         self.model = model
         self.loss = loss
         self.optimizers = optimizers
         self.mixed = MixedPrecision(model, *optimizers) if mixed is True else mixed or None
+        if self.mixed and (self.mixed.model is not model or set(self.mixed.optimizers) != set(optimizers)):
+            raise ValueError("fit: expected mixed_precision over the same model and optimizers, got others")
         self.parts = check_int(parts, "fit", "micro_batches")
         self.check_every = check_int(check_every, "fit", "check_every")
         if self.parts < 1 or self.check_every < 0:
@@ -140,11 +142,16 @@ def _rewind(before: Before) -> None:
         buffer.data = data
 
 
-def _check(model: object, optimizers: Sequence[object]) -> None:
+def _check(model: object, loss: object, optimizers: Sequence[object]) -> None:
     if not isinstance(model, Layer):
         raise TypeError(f"fit: expected a layer as the model, got {type(model).__name__}")
     if not model.training:
         raise ValueError("fit: expected a model in training mode, got one after eval(); call model.train()")
+    if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
+        raise TypeError(
+            f"fit: expected a loss with forward and backward, got {type(loss).__name__}; "
+            "minidl.losses has one for each function"
+        )
     if not optimizers:
         raise TypeError("fit: expected an optimizer, got none")
     for optimizer in optimizers:

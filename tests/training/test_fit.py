@@ -3,6 +3,7 @@
 import copy
 import math
 import signal
+import threading
 
 import pytest
 
@@ -512,6 +513,38 @@ def test_it_looks_for_what_is_not_finite_as_often_as_asked() -> None:
     assert math.isnan(history.epochs[0]["loss"])
 
 
+def test_mixed_precision_over_something_else_is_refused() -> None:
+    model, other = network(), network()
+    optimizers = [optim.SGD(m.parameters(), 0.1) for m in (model, other)]
+    for mixed in (MixedPrecision(other, optimizers[0]), MixedPrecision(model, optimizers[1])):
+        with pytest.raises(ValueError, match="expected mixed_precision over the same model and optimizers"):
+            fit(model, LOSS, optimizers[0], loader(), mixed_precision=mixed, progress=False)
+
+
+def test_in_another_thread_it_works_and_leaves_ctrl_c_alone() -> None:
+    model, found = network(), []
+
+    def work() -> None:
+        found.append(fit(model, LOSS, optim.SGD(model.parameters(), 0.1), loader(), progress=False))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(found[0]["loss"]) == 4
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        model = network()
+        reason, losses = reason_of(model, optim.SGD(model.parameters(), 0.1), loader(), callbacks=[press(1)])
+        assert (reason, len(losses)) == ("epochs", 4)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_old_gradients_do_not_count() -> None:
     model, other = network(), network()
     for m in (model, other):
@@ -553,6 +586,8 @@ def test_a_list_of_batches_will_do() -> None:
         ({"epochs": 1.5}, TypeError, "expected epochs as an int"),
         ({"metrics": {"loss": Accuracy()}}, ValueError, "expected names for metrics such as 'accuracy'"),
         ({"metrics": {"my score": Accuracy()}}, ValueError, "expected names for metrics such as 'accuracy'"),
+        ({"loss": lambda y, t: y}, TypeError, "expected a loss with forward and backward, got function"),
+        ({"callbacks": print}, TypeError, "expected a list of callbacks, got a function"),
         ({"callbacks": [None]}, TypeError, "expected functions as callbacks, got NoneType"),
         ({"micro_batches": 0}, ValueError, "expected micro_batches >= 1 and check_every >= 0, got 0 and 1"),
         ({"check_every": -1}, ValueError, "got 1 and -1"),

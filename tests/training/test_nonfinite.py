@@ -168,6 +168,15 @@ def test_a_batch_or_a_weight_that_is_not_finite_is_named_first() -> None:
     assert found.place == "2.layer.0.bias, before the step: inf in 1 of 4 numbers"
 
 
+def test_an_infinite_number_in_a_buffer_may_be_meant_and_nan_may_not() -> None:
+    model = nested("7", Spoiled("output", np.nan))
+    model[3].running_var.data[1] = np.inf
+    assert find_nonfinite(model, LOSS, X, LABELS).path == "7"
+    model[3].running_var.data[1] = np.nan
+    found = find_nonfinite(model, LOSS, X, LABELS)
+    assert (found.kind, found.path) == ("state", "3.running_var")
+
+
 def test_the_loss_is_named_where_the_prediction_is_finite() -> None:
     model = minidl.Sequential(minidl.Linear(4, 3, seed=0), minidl.Softmax())
     loss = minidl.CrossEntropy(from_logits=False)
