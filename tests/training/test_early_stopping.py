@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from minidl import BatchNorm, Linear, Sequential, Tensor
 from minidl.training import Checkpoints
 from minidl.training.early_stopping import EarlyStopping
+from tests.either import np
 
 
 def stops_at(losses, **options) -> int | None:

@@ -4,7 +4,6 @@ import csv
 import json
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from minidl import Tensor
 from minidl.training import Checkpoints
 from minidl.training import history as module
 from minidl.training.history import History
+from tests.either import np
 
 LOSSES = [3.0, 2.5, 1.0, 0.25, 0.125]
 

@@ -5,12 +5,12 @@ import itertools
 import re
 import sys
 
-import numpy as np
 import pytest
 
 from minidl.data import DataLoader
 from minidl.training import progress as module
 from minidl.training.progress import Progress
+from tests.either import np
 
 
 class Terminal(io.StringIO):
