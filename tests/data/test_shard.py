@@ -2,12 +2,12 @@
 
 from itertools import chain
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.data.loader import DataLoader
+from tests.either import np
 
 DATA = np.arange(11.0)
 SOURCES = {

@@ -27,7 +27,7 @@ def launch(size: int, *command: object, folder: Path = ROOT) -> subprocess.Compl
     process = subprocess.Popen(
         [str(MPIEXEC), "-n", str(size), sys.executable, "-W", "error", *map(str, command)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "MINIDL_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MINIDL_NUM_THREADS": "1", "MINIDL_BACKEND": "numpy"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

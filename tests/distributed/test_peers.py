@@ -1,11 +1,11 @@
 """BatchNorm over the parts of a batch is BatchNorm over the batch: values, gradients and statistics."""
 
-import numpy as np
 import pytest
 
 from minidl.backend import asarray
 from minidl.layers import BatchNorm
 from tests.distributed.simulated import run
+from tests.either import np
 
 RNG = np.random.default_rng(1)
 CUTS = {"even": [0, 4, 8, 12], "uneven": [0, 1, 4, 12], "one without samples": [0, 5, 5, 12]}
