@@ -35,7 +35,7 @@ def connect(*parts: Any, cuda_aware: bool = False) -> "Group":
 
     Raises:
         TypeError: a part has no ``state()`` and ``load_state(state)``.
-        ValueError: a part does not fit that of rank 0.
+        ValueError: the parts are not those of rank 0, or do not fit them.
         ImportError: mpiexec has started this process, and mpi4py is not installed or finds no MPI library.
         RuntimeError: mpiexec belongs to another MPI library than mpi4py.
 
@@ -91,6 +91,7 @@ class Group:
                 raise TypeError(
                     f"connect: expected parts with state() and load_state(state), got {type(part).__name__}"
                 )
+        self._agree("connect", "parts of the types", tuple(type(part).__name__ for part in parts))
         for part in parts if self.size > 1 else ():
             state = {name: _to_host(value) for name, value in part.state().items()}
             received = self._transport.broadcast(state)
@@ -117,15 +118,18 @@ class Group:
         """
         part = loader.shard(self.rank, self.size)
         facts = (loader.batch_size, loader.shuffle, loader.drop_last, _length(loader))
-        theirs, state = self._transport.broadcast((facts, loader.state()))
-        if facts != theirs:
-            names = "(batch_size, shuffle, drop_last, batches)"
-            raise ValueError(
-                f"shard: expected the loader of rank 0, {names} = {theirs}, got {facts} on rank {self.rank}; "
-                "every rank makes the loader of the whole data"
-            )
-        part.load_state(state)
+        self._agree("shard", "a loader with (batch_size, shuffle, drop_last, batches) =", facts)
+        part.load_state(self._transport.broadcast(loader.state()))
         return part
+
+    def _agree(self, owner: str, what: str, mine: tuple[Any, ...]) -> None:
+        """Refuse what is not the same on all ranks: it would leave them waiting for each other."""
+        theirs = self._transport.broadcast(mine)
+        if mine != theirs:
+            raise ValueError(
+                f"{owner}: expected {what} {theirs}, as on rank 0, got {mine} on rank {self.rank}; "
+                "every rank makes the same calls, with the whole model and the whole data"
+            )
 
     def average_gradients(self, optimizer: Optimizer, weight: float) -> None:
         """Replace the gradients of all ranks by their mean, as if one process had had the whole batch.
@@ -146,7 +150,8 @@ class Group:
         for _, grad in optimizer.flat if self.size > 1 else ():
             message = self._weighted(grad, weight)
             self._add(message)
-            grad[...] = message[:-1] / xp.maximum(message[-1:], xp.finfo(message.dtype).tiny)
+            message[:-1] /= xp.maximum(message[-1:], xp.finfo(message.dtype).tiny)
+            grad[...] = message[:-1]
 
     def sum_gradients(self, optimizer: Optimizer) -> None:
         """Replace the gradients of all ranks by their sum: for a loss that is a sum over samples."""
@@ -173,7 +178,7 @@ class Group:
     def sum(self, array: Any) -> Array:
         """Return the sum of arrays of one shape over all ranks, on each of them; float16 in float32."""
         array = asarray(array)
-        dtype = xp.promote_types(array.dtype, xp.float32) if array.dtype.kind == "f" else xp.int64
+        dtype = xp.promote_types(array.dtype, xp.float32) if array.dtype.kind in "fc" else xp.int64
         total = xp.array(array, dtype=dtype, ndmin=1)
         self._add(total)
         return total.reshape(array.shape)

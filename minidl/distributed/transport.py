@@ -46,16 +46,16 @@ def find() -> Transport:
         ImportError: a launcher has started several processes and mpi4py is not there, or finds no MPI.
         RuntimeError: the launcher and mpi4py belong to different MPI libraries.
     """
+    started = max(_number(os.environ.get(name)) for name in COUNTS)
     try:
         transport = Mpi()
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py without an MPI library
-        if any(name in os.environ for name in TRACES):
+        if started > 1 or (started == 0 and any(name in os.environ for name in TRACES)):
             raise ImportError(
                 f"minidl.distributed: mpi4py cannot be loaded ({error}), and this process was started by "
                 'mpiexec; pip install "minidl[mpi]", and an MPI library such as MPICH or Open MPI'
             ) from error
         return Alone()
-    started = max(_number(os.environ.get(name)) for name in COUNTS)
     if transport.size == 1 < started:
         raise RuntimeError(
             f"minidl.distributed: mpiexec has started {started} processes, and none of them sees another; "

@@ -7,7 +7,7 @@ from typing import Any
 
 from minidl.distributed import Group
 
-TIMEOUT = 30.0
+TIMEOUT = 10.0
 
 
 class World:
@@ -63,4 +63,6 @@ def run(size: int, program: Callable[[Group], Any]) -> list[Any]:
         thread.join()
     if errors:
         raise errors[0]
+    if world.barrier.broken:
+        raise TimeoutError("the ranks waited for each other")
     return results

@@ -11,6 +11,7 @@ from minidl.data import DataLoader
 from minidl.distributed import Group
 from minidl.layers import BatchNorm, Dropout, Linear, ReLU, Sequential
 from minidl.optim import SGD, Adam, clip_grad_norm
+from tests.distributed import simulated
 from tests.distributed.simulated import run
 from tests.either import np
 
@@ -195,7 +196,9 @@ def test_an_unseeded_shuffle_is_that_of_rank_0():
 
 
 def test_loaders_that_differ_are_refused_with_both():
-    with pytest.raises(ValueError, match=r"shard: expected .* \(4, False, False, 3\), got .* 2\) on rank 1"):
+    with pytest.raises(
+        ValueError, match=r"shard: expected .* \(4, False, False, 3\), as on rank 0, got .* 2\) on"
+    ):
         run(2, lambda group: group.shard(DataLoader(np.arange(10 - 2 * group.rank), batch_size=4)))
 
 
@@ -209,6 +212,29 @@ def test_a_stream_is_shared_out_too():
 def test_models_that_differ_are_refused():
     with pytest.raises(ValueError, match="shape of weight"):
         run(2, lambda group: group.broadcast(Linear(2 + group.rank, 3)))
+
+
+def test_parts_that_differ_are_refused_before_anybody_waits():
+    with pytest.raises(
+        ValueError, match=r"connect: expected parts .* \('Linear', 'SGD'\), .* got \('Linear',\)"
+    ):
+        run(2, lambda group: group.broadcast(*_parts()[: 2 - group.rank]))
+
+
+def _parts():
+    model = Linear(2, 3)
+    return model, SGD(model.parameters(), lr=0.1)
+
+
+def test_a_large_and_a_complex_sum_keep_their_kind():
+    assert run(2, lambda group: group.sum(np.asarray([2**40, True])).tolist()) == [[2**41, 2]] * 2
+    assert run(2, lambda group: group.sum(np.asarray([1j])).tolist()) == [[2j]] * 2
+
+
+def test_ranks_that_wait_for_each_other_are_found_by_these_tests(monkeypatch):
+    monkeypatch.setattr(simulated, "TIMEOUT", 0.1)
+    with pytest.raises(TimeoutError):
+        run(2, lambda group: group.sum(1) if group.rank == 0 else None)
 
 
 def test_means_and_sums_are_over_all_ranks():

@@ -28,6 +28,13 @@ def test_without_mpi4py_a_process_of_a_launcher_is_told_what_to_install(monkeypa
         transport.find()
 
 
+def test_without_mpi4py_a_launcher_may_start_one_process(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    monkeypatch.setenv("PMI_SIZE", "1")
+    monkeypatch.setenv("PMI_RANK", "0")
+    assert transport.find().size == 1
+
+
 def test_without_an_mpi_library_too(monkeypatch):
     def broken():
         raise RuntimeError("cannot load MPI library")
