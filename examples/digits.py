@@ -4,15 +4,14 @@ import argparse
 from itertools import chain, islice, repeat
 from pathlib import Path
 
-import matplotlib
 from sklearn.model_selection import train_test_split
-from tqdm import tqdm
 
 import minidl
 from minidl.data import DataLoader, digits
 from minidl.layers import BatchNorm, Conv, Dropout, Flatten, Linear, MaxPool, ReLU, Sequential
 from minidl.optim import AdamW
 from minidl.optim.schedules import one_cycle
+from minidl.training import History, Progress, plots
 
 
 def build(seed: int) -> Sequential:
@@ -31,48 +30,29 @@ def build(seed: int) -> Sequential:
     )
 
 
-def train(model: Sequential, data, epochs: int, seed: int, steps: int | None) -> list[tuple[float, float]]:
-    """Train with AdamW and a one-cycle rate; return the loss and the test accuracy of every epoch."""
+def train(model: Sequential, data, epochs: int, seed: int, steps: int | None) -> History:
+    """Train with AdamW and a one-cycle rate; return the losses, and the test accuracy of every epoch."""
     images, test_images, labels, test_labels = data
     batches = DataLoader((images, labels), batch_size=64, shuffle=True, seed=seed)
     steps = steps or epochs * len(batches)
     criterion = minidl.CrossEntropy()
     optimizer = AdamW(model.parameters(), lr=one_cycle(6e-3, steps))
-    history, losses = [], []
-    progress = tqdm(islice(chain.from_iterable(repeat(batches)), steps), total=steps, disable=None)
-    for step, (x, y) in enumerate(progress, start=1):
+    history = History()
+    progress = Progress(islice(chain.from_iterable(repeat(batches)), steps), total=steps)
+    for x, y in progress:
         loss = criterion.forward(model.forward(x), y)
         model.backward(criterion.backward(), input_grad=False)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
-        if step % len(batches) == 0 or step == steps:
-            history.append((sum(losses) / len(losses), accuracy(model, test_images, test_labels)))
-            progress.set_postfix(loss=f"{history[-1][0]:.4f}", test=f"{history[-1][1]:.2%}")
-            losses.clear()
+        history.record(progress.count, loss=loss)
+        if progress.count % len(batches) == 0 or progress.count == steps:
+            epoch = history.end_epoch(test_accuracy=accuracy(model, test_images, test_labels))
+            progress.show(loss=epoch["loss"], test=f"{epoch['test_accuracy']:.2%}")
     return history
 
 
 def accuracy(model: Sequential, images, labels) -> float:
     return minidl.accuracy(model.predict(minidl.asarray(images)), labels)
-
-
-def plot(history: list[tuple[float, float]], path: Path) -> None:
-    """Write the learning curve as a picture."""
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    epochs = range(1, len(history) + 1)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    left.semilogy(epochs, [loss for loss, _ in history], marker=".")
-    left.set(title="training loss", xlabel="epoch", ylabel="cross-entropy (nats)")
-    right.plot(epochs, [100 * share for _, share in history], marker=".")
-    right.set(title="test accuracy", xlabel="epoch", ylabel="%")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main() -> None:
@@ -93,7 +73,7 @@ def main() -> None:
     history = train(model, data, args.epochs, args.seed, args.steps)
 
     args.out.mkdir(parents=True, exist_ok=True)
-    plot(history, args.out / "digits.png")
+    plots.curves(history, path=args.out / "digits.png")
     minidl.save_weights(model, args.out / "digits.safetensors")
     again = build(args.seed + 100)
     minidl.load_weights(again, args.out / "digits.safetensors")

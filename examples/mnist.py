@@ -6,13 +6,12 @@ The images are downloaded once, or read from the folder that MINIDL_DATA names.
 import argparse
 from itertools import chain, islice, repeat
 
-from tqdm import tqdm
-
 import minidl
 from minidl.data import DataLoader, mnist
 from minidl.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReLU, Sequential
 from minidl.optim import AdamW
 from minidl.optim.schedules import one_cycle
+from minidl.training import Accuracy, Progress
 
 
 def build(seed: int) -> Sequential:
@@ -41,10 +40,10 @@ def load(small: bool):
 
 
 def accuracy(model: Sequential, images, labels) -> float:
-    hits = [
-        minidl.accuracy(model.predict(x), y) * len(y) for x, y in DataLoader((images, labels), batch_size=500)
-    ]
-    return sum(hits) / len(labels)
+    found = Accuracy()
+    for x, y in DataLoader((images, labels), batch_size=500):
+        found.update(model.predict(x), y)
+    return found.compute()
 
 
 def main() -> None:
@@ -66,14 +65,13 @@ def main() -> None:
     criterion = minidl.CrossEntropy()
     optimizer = AdamW(model.parameters(), lr=one_cycle(8e-3, steps))
 
-    progress = tqdm(islice(chain.from_iterable(repeat(batches)), steps), total=steps, disable=None)
-    for step, (x, y) in enumerate(progress):
+    progress = Progress(islice(chain.from_iterable(repeat(batches)), steps), total=steps)
+    for x, y in progress:
         loss = criterion.forward(model.forward(x), y)
         model.backward(criterion.backward(), input_grad=False)
         optimizer.step()
         optimizer.zero_grad()
-        if step % 50 == 0:
-            progress.set_postfix(loss=f"{float(loss):.4f}")
+        progress.show(loss=loss)
     print(f"{steps} steps, last loss {float(loss):.4f}")
     print(f"test accuracy {accuracy(model, test_images, test_labels):.2%}")
 

@@ -14,10 +14,9 @@ from tests.examples import FOLDER, load
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 EXTRAS = {
-    "digits": ("sklearn", "matplotlib", "tqdm"),
+    "digits": ("sklearn", "matplotlib"),
     "digits_mpi": ("sklearn", "tqdm"),
     "resnet_digits": ("sklearn", "tqdm"),
-    "mnist": ("tqdm",),
 }
 EACH = pytest.mark.parametrize("name", NAMES)
 
