@@ -34,7 +34,7 @@ class Node(NamedTuple):
     attributes: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Value:
     """An array of the graph: its name, what it holds for the example, and whether its channels come first."""
 
@@ -66,7 +66,7 @@ class Graph:
         self.nodes: list[Node] = []
         self.constants: dict[str, HostArray] = {}
         self._writers = writers
-        self._paths = {id(part): path for path, part in _namedparts(model)}
+        self._paths = {id(part): path for path, part in _named_parts(model)}
         self._place = ""  # the path of the layer that is being written, and the layout that it wants
         self._layout: Layout = "parts"
         self._taken: set[str] = set()
@@ -257,7 +257,7 @@ def _is_values(written: Any) -> bool:
     return all(isinstance(part, Value) for part in parts(written))
 
 
-def _namedparts(model: Layer) -> Iterable[tuple[str, object]]:
+def _named_parts(model: Layer) -> Iterable[tuple[str, object]]:
     yield from model.named_layers()
     yield from model.named_parameters()
     yield from model.buffers()

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from minidl.backend import to_numpy
 from minidl.interop.onnx.graph import Graph, Node, Value
 
-# 20 has every operator used here, in onnx 1.15 and onnxruntime 1.17 of 2023 and all that came later.
+# 20 is the first to have every operator used here, and old enough for most programs: onnxruntime since 1.17.
 OPSET = 20
 LIMIT = 2**31 - 2**20  # bytes of weights; with the graph around them a file may have 2 GiB
 BATCH = "N"
@@ -76,7 +77,7 @@ def _node(onnx: Any, node: Node, renamed: dict[str, str]) -> Any:
     """Return a node as ONNX has it."""
     inputs, outputs = ([renamed.get(name, name) for name in names] for names in (node.inputs, node.outputs))
     attributes = {
-        key: onnx.numpy_helper.from_array(value) if hasattr(value, "dtype") else value
+        key: onnx.numpy_helper.from_array(to_numpy(value)) if hasattr(value, "dtype") else value
         for key, value in node.attributes.items()
     }
     return onnx.helper.make_node(node.op_type, inputs, outputs, name=node.name, **attributes)

@@ -10,12 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import layers
-from minidl.backend import asarray
-from tests.examples import load
+from minidl.backend import asarray, to_numpy
+from tests.examples import FOLDER, load
 from tests.interop.onnx.running import assert_runs_alike, constants, exported, kinds
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(5, 8, 8, 1)).astype("float32")
+
+EXAMPLES = [
+    ("digits", ("matplotlib", "sklearn", "tqdm"), 8),
+    ("digits_mpi", (), 8),
+    ("mnist", ("tqdm",), 28),
+    ("resnet_digits", ("tqdm",), 8),
+]
 
 
 def trained(model: Any, x: np.ndarray) -> Any:
@@ -25,23 +32,21 @@ def trained(model: Any, x: np.ndarray) -> Any:
     return model
 
 
-@pytest.mark.parametrize(
-    ("name", "extras", "size"),
-    [
-        ("digits", ("matplotlib", "sklearn", "tqdm"), 8),
-        ("mnist", ("tqdm",), 28),
-        ("resnet_digits", ("tqdm",), 8),
-    ],
-)
+@pytest.mark.parametrize(("name", "extras", "size"), EXAMPLES)
 def test_the_models_of_the_examples(tmp_path: Path, name: str, extras: tuple[str, ...], size: int) -> None:
     for module in extras:
         pytest.importorskip(module)
     x = RNG.normal(size=(5, size, size, 1)).astype("float32")
     model = trained(load(name).build(0), x)
-    grads = [p.grad.copy() for p in model.parameters()]
+    grads = [to_numpy(p.grad).copy() for p in model.parameters()]
     assert_runs_alike(model, tmp_path, x)
     for p, grad in zip(model.parameters(), grads, strict=True):
-        np.testing.assert_array_equal(p.grad, grad)
+        np.testing.assert_array_equal(to_numpy(p.grad), grad)
+
+
+def test_every_example_that_builds_a_model_is_among_them() -> None:
+    building = {path.stem for path in FOLDER.glob("*.py") if "def build(" in path.read_text(encoding="utf-8")}
+    assert building == {name for name, *_ in EXAMPLES}
 
 
 def test_the_model_of_the_example_with_tensors_shares_its_layer(tmp_path: Path) -> None:
