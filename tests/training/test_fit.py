@@ -169,12 +169,16 @@ def test_validation_is_evaluation_and_each_layer_goes_back_to_its_own_mode() -> 
 
     class Spy(minidl.Layer):
         def vjp(self, x):
-            seen.append(self.training)
+            seen.append((self.training, "forward"))
             return x, lambda dy, input_grad=True: (dy, [])
+
+        def predict(self, x):
+            seen.append((self.training, "predict"))
+            return x
 
     model.layers.append(Spy())
     fit(model, LOSS, optim.SGD(model.parameters(), 0.1), loader(), validation(), progress=False)
-    assert seen == [True] * 4 + [False] * 3
+    assert seen == [(True, "forward")] * 4 + [(False, "predict")] * 3
     assert [layer.training for layer in model] == [True, False, True, True, True, True, True]
     np.testing.assert_array_equal(model[1].running_mean.data, 0)
     with pytest.raises(TypeError, match="expected batches"):
