@@ -101,14 +101,24 @@ def asarray(a: object, dtype: Any = None) -> Array:
     """
     if name == "numpy" and _module_of(a) == "cupy":
         a = to_numpy(a)
-    elif hasattr(a, "__dlpack_device__") and _module_of(a) not in ("numpy", "cupy"):
+    elif hasattr(a, "__dlpack_device__") and not isinstance(a, (np.ndarray, np.generic, xp.ndarray)):
         a = _shared(a)
-    array = None if a is None or isinstance(a, (str, bytes)) else xp.asarray(a, dtype=dtype)
+    array = None if a is None or isinstance(a, (str, bytes)) else _numbers(a, dtype)
     if array is None or array.dtype.kind in "OSU":
         raise TypeError(f"asarray: expected an array or numbers, got {type(a).__name__}")
     if dtype is None and array.dtype == np.float64 and not hasattr(a, "dtype"):
         array = array.astype(np.float32)
     return array
+
+
+def _numbers(a: Any, dtype: Any) -> Any:
+    """Return an array of what is in ``a``; None where CuPy has no array for it and NumPy one of objects."""
+    try:
+        return xp.asarray(a, dtype=dtype)
+    except ValueError as error:
+        if not str(error).startswith("Unsupported dtype"):
+            raise
+        return None
 
 
 HOST = (1, 3)  # DLPack's numbers for the memory of the CPU; 3 is a part of it that a GPU reaches

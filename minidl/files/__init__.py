@@ -54,7 +54,9 @@ def load_weights(model: Layer, path: PathLike, strict: bool = True) -> None:
             all names that do not fit are listed.
     """
     _check_layer(model, "load_weights")
-    tensors, _ = read_tensors(path)
+    tensors, extra = read_tensors(path)
+    if "layout" in extra:  # of square matrices the shapes would not tell
+        raise ValueError(f"{path}: expected minidl's own layout, got {extra['layout']}'s; see minidl.interop")
     try:
         model.load_state(tensors, strict=strict)
     except ValueError as error:

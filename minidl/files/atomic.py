@@ -26,8 +26,10 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(target)  # a full disk names no file, and the temporary name says nothing
         raise
     _sync_folder(target.parent)
 

@@ -96,6 +96,15 @@ def test_a_parameter_of_a_class_of_ones_own_is_an_array_too() -> None:
     assert asarray(mask) is mask.data
 
 
+def test_a_subclass_of_numpys_array_is_one_of_numpys_arrays() -> None:
+    class Named(np.ndarray):
+        pass
+
+    x = np.arange(3.0, dtype=">f8").view(Named)
+    assert type(asarray(x)) is np.ndarray
+    assert same_memory(asarray(x), x)
+
+
 def test_a_tensor_is_shared_by_dlpack() -> None:
     tensor = minidl.Tensor(np.arange(4.0))
     assert tensor.__dlpack_device__() == (1, 0)

@@ -97,15 +97,15 @@ def learned_positions_backward(dy: Array, w: Array) -> tuple[Array, Array]:
 
 def angles(steps: int, features: int, base: float) -> Array:
     """t / base^(2i / D), for each step and each pair of features."""
-    rates: Array = np.asarray(base ** (-2 * np.arange(features // 2) / features))
-    turns: Array = np.arange(steps)[:, None] * rates
+    turns: Array = np.arange(steps)[:, None] * base ** (-2 * np.arange(features // 2) / features)
     return turns
 
 
 def sinusoidal_positions(x: Array, base: float = 10000.0) -> Array:
     """y = x plus sines in the even places and cosines in the odd ones: (N, T, C)."""
     a = angles(x.shape[-2], x.shape[-1], base)
-    return x + np.stack([np.sin(a), np.cos(a)], axis=-1).reshape(x.shape[-2:]).astype(x.dtype)
+    y: Array = x + np.stack([np.sin(a), np.cos(a)], axis=-1).reshape(x.shape[-2:]).astype(x.dtype)
+    return y
 
 
 def rotary_positions(x: Array, base: float = 10000.0, sign: int = 1) -> Array:
