@@ -1,7 +1,6 @@
 """Reading a PyTorch state: tensors, arrays, safetensors files, and what PyTorch itself must read."""
 
 import os
-import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +23,9 @@ def read(state: "Mapping[str, Any] | PathLike", owner: str) -> tuple[dict[str, H
         return _arrays(_unpickled(state, owner), owner), True
     tensors, extra = read_tensors(state)
     if extra != LAYOUT and _is_ours(state):
-        raise ValueError(f"{owner}: {os.fspath(state)} has the layout of minidl; use minidl.load_weights")
+        raise ValueError(
+            f"{owner}: {os.fspath(state)} has the layout of minidl, not of PyTorch; use minidl.load_weights"
+        )
     return tensors, False
 
 
@@ -64,7 +65,9 @@ def _unpickled(path: PathLike, owner: str) -> Mapping[str, Any]:
     with open(path, "rb") as file:
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError) as error:
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # which one damage leads to, PyTorch does not say
             raise ValueError(f"{expected}, but it is damaged or holds more than tensors") from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{expected}, got {type(state).__name__}")
@@ -95,6 +98,6 @@ def _on_host(value: Any) -> HostArray:
     elif not hasattr(value, "dtype") or not hasattr(value, "shape"):
         raise TypeError(f"expected an array or a tensor, got {type(value).__name__}")
     array = to_numpy(value)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"expected floating-point or whole numbers, got {array.dtype}")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"expected floating-point numbers, got {array.dtype}")
     return array

@@ -28,6 +28,7 @@ class Sample(NamedTuple):
     layout: str = UNKNOWN
     channels: int | None = None
     made_by: tuple[Axis, ...] = ()  # the arrays, with their axis, along which the features of a row lie
+    width: int | None = None  # how many features these are in all
     certain: bool = True  # whether the layers run in the order in which they are found
 
 
@@ -170,17 +171,25 @@ class Walk:
         for slot, axis in axes:
             features = slot.shape[axis]
             if features % channels or (slot.grouped and channels != features):
-                raise ValueError(
-                    f"{self.owner}: {slot.path}: {features} features do not become {channels} channels by an "
-                    "order that PyTorch's layers could have too"
-                )
+                raise ValueError(self.no_order(slot, channels))
             slot.channels[axis] = channels
+
+    def no_order(self, slot: Slot, channels: int) -> str:
+        """Say that weights cannot be reordered so that both sides are equal."""
+        return (
+            f"{self.owner}: the features that {slot.path} makes do not become {channels} channels by an "
+            "order that PyTorch's layers could have too"
+        )
 
     def settled(self, sample: Sample) -> Sample:
         """Take what a row became for an image: what made the row made it channels first in PyTorch."""
         if sample.layout != PAIR or sample.channels is None:
             return sample
-        self.regroup(sample.made_by, sample.channels)
+        if sample.channels != sample.width:
+            for slot, _ in sample.made_by:
+                if slot.grouped:
+                    raise ValueError(self.no_order(slot, sample.channels))
+            self.regroup(sample.made_by, sample.channels)
         return Sample(IMAGE, sample.channels, certain=sample.certain)
 
 
@@ -197,7 +206,8 @@ def _concatenated(samples: list[Sample]) -> Sample:
         return Sample(IMAGE, sum(sample.channels or 0 for sample in samples), certain=certain)
     if layouts == {SAME}:
         made_by = held(axis for sample in samples for axis in sample.made_by)
-        return Sample(SAME, made_by=made_by, certain=certain)
+        widths = [sample.width or 0 for sample in samples]
+        return Sample(SAME, made_by=made_by, width=sum(widths) if all(widths) else None, certain=certain)
     return Sample(JOINED if layouts & {FLAT, JOINED} else UNKNOWN, certain=certain)
 
 

@@ -78,7 +78,7 @@ def match(slots: Sequence[Slot], shapes: Shapes, names: Names, ordered: bool, ow
             advice += ", or names=[...] with all their names as they were defined: these are sorted"
         problems += [advice] if problems else []
     if problems:
-        raise ValueError(f"{owner}: nothing was loaded\n  " + "\n  ".join(problems))
+        raise ValueError(f"{owner}: the state does not fit, nothing was changed\n  " + "\n  ".join(problems))
     return [name if name in shapes else None for name in found]
 
 
@@ -108,9 +108,10 @@ def _differences(slots: Sequence[Slot], found: Sequence[str | None], shapes: Sha
             if slot.name != COUNTER and id(slot.holder) not in present:
                 missing.append(f"missing: {name or slot.torch_name} {slot.torch_shape}, for {slot.path}")
         elif slot.torch_shape != shapes[name]:
-            expected = f"expected {slot.torch_shape} for {slot.path}"
-            wrong.append(f"shape of {name}: {expected}, got {shapes[name]}")
-    unexpected = [f"unexpected: {name} {shape}" for name, shape in shapes.items() if name not in found]
+            own = f"expected {slot.torch_shape} for {slot.path}"
+            wrong.append(f"shape of {name}: {own}, got {shapes[name]}")
+    expected = {*found}
+    unexpected = [f"unexpected: {name} {shape}" for name, shape in shapes.items() if name not in expected]
     return missing + unexpected + wrong
 
 

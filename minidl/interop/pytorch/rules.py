@@ -68,7 +68,7 @@ def _linear(walk: Walk, own: list[Slot], layer: Any, sample: Sample) -> Sample:
     if sample.layout == IMAGE and sample.certain:
         return Sample()  # PyTorch's program moves the channels to the end, and perhaps back
     bias = [(axes["bias"], 0)] if "bias" in axes else []
-    return Sample(SAME, made_by=((weight, 1), *bias), certain=sample.certain)
+    return Sample(SAME, made_by=((weight, 1), *bias), width=weight.shape[1], certain=sample.certain)
 
 
 def _for_each_feature(walk: Walk, own: list[Slot], layer: Any, sample: Sample) -> Sample:
@@ -101,7 +101,9 @@ def _channel_norm(walk: Walk, own: list[Slot], layer: Any, sample: Sample) -> Sa
 def _last_axes_norm(walk: Walk, own: list[Slot], layer: Any, sample: Sample) -> Sample:
     """A normalisation over the last axes on both sides, which are other ones where there are channels."""
     if layer.weight.ndim == 1:
-        return _for_each_feature(walk, own, layer, sample)
+        # Where there are channels, PyTorch's program moves them to the end for it, and perhaps back.
+        after = _for_each_feature(walk, own, layer, sample)
+        return after._replace(certain=False) if sample.layout == IMAGE else after
     for slot in own:
         slot.last = sample.layout == IMAGE
     return sample
@@ -121,9 +123,10 @@ def _glu(walk: Walk, own: list[Slot], layer: Any, sample: Sample) -> Sample:
     """The first half of the channels times a gate of the second."""
     if sample.layout == FLAT:
         return Sample(FLAT)
-    if sample.layout == IMAGE and layer.axis == -1 and sample.channels:
-        return sample._replace(channels=sample.channels // 2)
-    return sample._replace(made_by=held(sample.made_by))
+    if sample.layout == IMAGE:  # which axis another number means, depends on how many there are
+        halved = sample.channels // 2 if sample.channels and layer.axis == -1 else None
+        return sample._replace(channels=halved)
+    return sample._replace(made_by=held(sample.made_by), width=sample.width // 2 if sample.width else None)
 
 
 def _flatten(walk: Walk, own: list[Slot], layer: Any, sample: Sample) -> Sample:
@@ -142,13 +145,17 @@ def _reshape(walk: Walk, own: list[Slot], layer: Any, sample: Sample) -> Sample:
         return _flatten(walk, own, layer, sample)
     if sample.layout in (IMAGE, FLAT):
         return sample._replace(layout=IMAGE) if shape[-1] == sample.channels else Sample()
-    features = sample.made_by[0][0].shape[sample.made_by[0][1]] if sample.made_by else 0
+    if sample.layout == JOINED:
+        walk.rows(walk.path, sample, 0, layer)  # which refuses it
+    width = sample.width or 0
     others = math.prod(n for n in shape if n > 0)
-    if -1 in shape and others:
-        shape = tuple(features // others if n == -1 else n for n in shape)
-    if shape[-1] < 1 or (features and math.prod(shape) != features):
+    if shape[-1] == -1 and others:
+        shape = (*shape[:-1], width // others)
+    if shape[-1] < 1:
         return Sample()
-    table = Sample(PAIR, shape[-1], sample.made_by, sample.certain)
+    if abs(math.prod(shape)) != width and not (-1 in shape and width % others == 0):
+        sample = Sample(certain=sample.certain)  # not rows of these features: nothing is reordered
+    table = sample._replace(layout=PAIR, channels=shape[-1])
     return walk.settled(table) if len(shape) > 2 else table
 
 

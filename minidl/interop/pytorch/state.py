@@ -178,10 +178,10 @@ def _check_values(given: Sequence[tuple[Slot, str]], values: Mapping[str, HostAr
         elif dtype.kind == "f" and value.dtype.itemsize > dtype.itemsize:
             with silent_overflow():
                 narrow = value.astype(dtype)
-            if (np.isinf(narrow) & ~np.isinf(value)).any():
-                problems.append(f"range of {name}: {abs(value).max():.3g} is too large for {dtype}")
+            if (beyond := np.isinf(narrow) & ~np.isinf(value)).any():
+                problems.append(f"range of {name}: {value[beyond][0]:.3g} is too large for {dtype}")
         other = first.setdefault(id(slot.holder), name)
         if other != name and not np.array_equal(values[other], value, equal_nan=dtype.kind == "f"):
             problems.append(f"{name} and {other} differ, and are one array here, {slot.path}")
     if problems:
-        raise ValueError(f"{owner}: nothing was loaded\n  " + "\n  ".join(problems))
+        raise ValueError(f"{owner}: the state does not fit, nothing was changed\n  " + "\n  ".join(problems))

@@ -1,5 +1,6 @@
 """Weights come from tensors, arrays and files of any float dtype; nothing else is read, no code is run."""
 
+import errno
 import pickle
 import sys
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from minidl import save_weights
+from minidl import load_weights, save_weights
 from minidl.interop import load_torch_state, save_torch_state, torch_state
 from minidl.layers import BatchNorm, Linear, Sequential
 from minidl.optim import SGD
@@ -41,16 +42,17 @@ def test_numbers_too_large_for_the_model_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [np.zeros((2, 3), np.complex64), np.zeros((2, 3), bool), [[0.0] * 3] * 2, None, "x", np.array(["a"])],
+    [np.zeros((2, 3), np.complex64), [[0.0] * 3] * 2, None, "x", np.array(["a"])],
 )
 def test_what_is_no_array_of_numbers_is_refused(value) -> None:
     with pytest.raises(TypeError, match="expected arrays or tensors by name\n  weight: expected"):
         load_torch_state(Linear(3, 2), STATE | {"weight": value})
 
 
-def test_whole_numbers_are_no_weights() -> None:
-    with pytest.raises(ValueError, match="dtype of weight: expected float32, got int64"):
-        load_torch_state(Linear(3, 2), STATE | {"weight": WEIGHT.astype("int64")})
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_whole_numbers_are_no_weights(dtype) -> None:
+    with pytest.raises(ValueError, match=f"dtype of weight: expected float32, got {dtype}"):
+        load_torch_state(Linear(3, 2), STATE | {"weight": WEIGHT.astype(dtype)})
 
 
 def test_tensors_that_numpy_cannot_hold_are_refused(torch) -> None:
@@ -107,8 +109,13 @@ def test_a_file_needs_no_pytorch(tmp_path, monkeypatch) -> None:
 
 def test_a_file_of_our_own_layout_is_not_taken_for_theirs(tmp_path) -> None:
     save_weights(Linear(3, 3), tmp_path / "w.safetensors")
-    with pytest.raises(ValueError, match=r"has the layout of minidl; use minidl\.load_weights"):
+    with pytest.raises(
+        ValueError, match=r"has the layout of minidl, not of PyTorch; use minidl\.load_weights"
+    ):
         load_torch_state(Linear(3, 3), tmp_path / "w.safetensors")
+    save_torch_state(Linear(3, 3), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"expected minidl's own layout, got torch's; see minidl\.interop"):
+        load_weights(Linear(3, 3), tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("name", ["w.npz", "w.onnx", "w", "w.pkl"])
@@ -176,7 +183,7 @@ def test_saving_over_a_file_is_all_or_nothing(torch, tmp_path, monkeypatch) -> N
 
     def fail(state, file) -> None:
         file.write(b"half")
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="no space left"):

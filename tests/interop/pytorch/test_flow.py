@@ -80,6 +80,9 @@ def test_a_row_that_becomes_an_image_is_reordered_where_it_is_made() -> None:
     sequence = Sequential(Linear(5, 12), Reshape((4, 3)), layers.LSTM(3, 2))
     assert channels(sequence) == {}
     assert channels(Sequential(Linear(5, 12), Reshape((4, 3)), Conv(3, 2, (3,))))["0.bias"] == {0: 3}
+    for layer, size in ((BatchNorm(3), 12), (MaxPool((2,)), 6), (layers.GroupNorm(3, 3), 12)):
+        model = Sequential(Linear(5, 12), Reshape((4, 3)), layer, Flatten(), Linear(size, 2))
+        assert channels(model) == {"0.weight": {1: 3}, "0.bias": {0: 3}, "4.weight": {0: 3}}
     assert channels(Sequential(Linear(5, 12), Reshape((4, -1)), Conv(3, 2, (3,))))["0.bias"] == {0: 3}
 
 
@@ -121,6 +124,10 @@ class Squeeze(Layer):
         Hidden(Squeeze()),
         Hidden(Squeeze(), Flatten()),
         Sequential(Conv(3, 4, 3), Function(F.relu), Flatten(), Linear(64, 2)),
+        Sequential(Conv(3, 4, 3), layers.LayerNorm(4), Flatten(), Linear(64, 2)),
+        Sequential(Conv(3, 4, 3), Linear(4, 4), Flatten(), Linear(64, 2)),
+        Sequential(Conv(3, 4, 3), layers.GLU(axis=3), Flatten(), Linear(64, 2)),
+        Sequential(MaxPool(2), Flatten(), Linear(64, 2)),
         Sequential(Hidden(), Conv(2, 2, 1), Squeeze(), Flatten(), Linear(64, 2)),
     ],
     ids=lambda model: repr(model).splitlines()[0],
@@ -166,13 +173,16 @@ def test_what_does_not_fit_is_refused(flattened, message) -> None:
     [
         (
             Sequential(Conv(3, 4, 3), Flatten(), GroupNorm(2, 36), Linear(36, 2)),
-            "2.weight: 36 features do not",
+            r"2\.weight makes do not become 4",
         ),
         (
             Sequential(Linear(3, 12), Residual(Linear(12, 12)), Reshape((2, 2, 3)), Conv(3, 1, 1)),
-            "layer.weight: 12 features do not",
+            r"layer\.weight makes do not become 3",
         ),
-        (Sequential(Linear(3, 24), layers.GLU(), Reshape((2, 4, 3)), Conv(3, 1, 1)), "0.weight: 24 features"),
+        (
+            Sequential(Linear(3, 24), layers.GLU(), Reshape((2, 2, 3)), Conv(3, 1, 1)),
+            r"0\.weight makes do not become 3",
+        ),
         (
             Sequential(Parallel(Sequential(Conv(3, 4, 3), Flatten()), Flatten()), Linear(99, 2)),
             "concatenate first",
@@ -212,7 +222,28 @@ class Parent(Layer):
 
     def __init__(self) -> None:
         self.part = Linear(3, 2)
-        self.part.owner = self
+        self.more = Squeeze()
+        self.more.owner = self
+
+
+def test_branches_that_are_joined_tell_what_they_agree_on() -> None:
+    joined = Parallel(Linear(3, 6), Sequential(Linear(3, 6), layers.GLU()), ReLU(), merge="concat")
+    assert channels(Sequential(Linear(2, 3), joined, Linear(12, 2))) == {}
+    tokens = Sequential(Linear(2, 6), Residual(Linear(6, 6)), Reshape((2, 2, 6)), Conv(6, 1, 1))
+    assert channels(tokens) == {}
+    with pytest.raises(ValueError, match=r"that 0\.0\.weight makes do not become 3 channels"):
+        channels(Sequential(Parallel(Linear(2, 6), Linear(2, 6)), Reshape((2, 2, 3)), Conv(3, 1, 1)))
+    grown = Parallel(Identity(), Conv(3, 2, 1))
+    assert channels(Sequential(Conv(1, 3, 1), grown, Flatten(), Linear(20, 1))) == {"3.weight": {0: 5}}
+    summed = Parallel(Conv(3, 4, 1), Conv(3, 4, 1), merge="add")
+    assert channels(Sequential(summed, Flatten(), Linear(16, 1))) == {"2.weight": {0: 4}}
+    for unlike in (Parallel(Conv(3, 4, 1), Linear(3, 4), merge="add"), Parallel(Conv(3, 4, 1), Linear(3, 4))):
+        with pytest.raises(ValueError, match="pass flattened="):
+            channels(Sequential(unlike, Flatten(), Linear(16, 1)))
+    for rows in (Sequential(layers.GLU(), Linear(18, 36)), Function(F.relu)):
+        model = Sequential(Conv(3, 4, 3), Flatten(), Residual(rows), Linear(36, 2))
+        with pytest.raises(ValueError, match="pass flattened="):
+            channels(model)
 
 
 def test_layers_of_ones_own_are_walked_through() -> None:
@@ -222,7 +253,7 @@ def test_layers_of_ones_own_are_walked_through() -> None:
         "bias": (2,),
         **{f"norm.{name}": (2,) for name in ("weight", "bias", "running_mean", "running_var")},
     }
-    assert list(torch_state(Parent())) == ["part.weight", "part.bias"]
+    assert list(torch_state(Parent())) == list(Parent().state())
     with pytest.raises(ValueError, match="pass flattened="):
         torch_state(Backwards(Linear(36, 2), Flatten(), Conv(3, 4, 3), Linear(36, 2)))
 

@@ -120,7 +120,9 @@ def test_all_that_does_not_fit_is_listed_and_nothing_is_loaded() -> None:
     before = net.state()
     del state["1.running_mean"]
     state["extra.weight"], state["3.weight"] = np.zeros((5, 5)), np.zeros((4, 2))
-    with pytest.raises(ValueError, match="load_torch_state: nothing was loaded") as caught:
+    with pytest.raises(
+        ValueError, match="load_torch_state: the state does not fit, nothing was changed"
+    ) as caught:
         load_torch_state(net, state)
     lines = str(caught.value).splitlines()[1:]
     assert [line.strip() for line in lines[:3]] == [
@@ -137,7 +139,7 @@ def test_the_names_there_are_those_that_errors_say() -> None:
     state = renamed(random_state(model()), **OTHER)
     state["head.weight"] = state["head.weight"].T
     del state["bn.running_var"]
-    with pytest.raises(ValueError, match="nothing was loaded") as caught:
+    with pytest.raises(ValueError, match="nothing was changed") as caught:
         load_torch_state(model(), state)
     assert "missing: bn.running_var (4,), for 1.running_var" in str(caught.value)
     assert "shape of head.weight: expected (2, 4) for 3.weight, got (4, 2)" in str(caught.value)
@@ -153,7 +155,7 @@ def test_a_module_of_another_kind_is_not_taken_for_a_layer() -> None:
     with pytest.raises(ValueError, match=r"missing: norm\.running_mean"):
         load_torch_state(Sequential(Linear(3, 4), BatchNorm(4)), theirs)
     load_torch_state(Sequential(Linear(3, 4), LayerNorm(4)), theirs)
-    with pytest.raises(ValueError, match=r"nothing was loaded\n  unexpected: a\.bias \(4,\)\n  pass"):
+    with pytest.raises(ValueError, match=r"nothing was changed\n  unexpected: a\.bias \(4,\)\n  pass"):
         load_torch_state(Sequential(Linear(3, 4, bias=False), LayerNorm(4)), theirs)
     with pytest.raises(ValueError, match=r"missing: 1.weight \(5, 4\), for 1.weight"):
         load_torch_state(
@@ -180,7 +182,7 @@ def test_like_gives_the_names_and_the_order() -> None:
     found = torch_state(net, like=like)
     assert list(found) == list(like)
     np.testing.assert_array_equal(found["head.weight"], net[3].weight.data.T)
-    with pytest.raises(ValueError, match="torch_state: nothing was loaded"):
+    with pytest.raises(ValueError, match="torch_state: the state does not fit, nothing was changed"):
         torch_state(net, like={})
 
 
