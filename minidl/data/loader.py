@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import Array, Seed, asarray, check_int, check_seed, draw_seed, to_numpy, xp
-
-NUMBERS = "biufc"  # the kinds of dtype that a batch may have
+from minidl.backend import Array, Seed, asarray, check_int, check_seed, draw_seed, name, to_numpy, xp
+from minidl.data._transfer import NUMBERS, ahead, put
 
 
 class DataLoader:
@@ -117,6 +116,7 @@ class DataLoader:
 
     def _run(self, epoch: int, position: int) -> Iterator[Any]:
         batches = self._streamed(position) if self._size is None else self._sliced(epoch, position)
+        batches = ahead(batches, 0 if self._size is None else 1)  # a stream is not read before its time
         for number, batch in enumerate(batches, position + 1):
             self._epoch, self._position = epoch, number
             yield batch
@@ -189,9 +189,10 @@ def _take(source: Any, index: "slice | np.ndarray[Any, Any]") -> Any:
         samples = [source[i] for i in _positions(index)]
         return _stack(samples) if samples else _none_of(source)
     if isinstance(index, slice):
-        return asarray(source[index]).copy()
+        part = source[index]
+        return asarray(part).copy() if name == "numpy" or not isinstance(part, np.ndarray) else put(part)
     if isinstance(source, np.ndarray):
-        return asarray(source[index])
+        return put(source[index])
     if isinstance(source, xp.ndarray):
         return source[xp.asarray(index)]
     return _take_sorted(source, index)
@@ -215,7 +216,7 @@ def _take_sorted(source: Any, index: "np.ndarray[Any, Any]") -> Array:
             f"DataLoader: expected {len(index)} rows from {type(source).__name__}, got {len(found)}"
         )
     rows[order] = found
-    return asarray(rows)
+    return put(rows)
 
 
 def _stack(samples: Sequence[Any]) -> Any:
@@ -235,7 +236,9 @@ def _stack(samples: Sequence[Any]) -> Any:
             "arrays side by side are a tuple: DataLoader((x, y), ...)"
         )
     try:
-        batch = asarray(np.stack(list(map(to_numpy, samples))) if hasattr(first, "dtype") else list(samples))
+        batch = (
+            put(np.stack(list(map(to_numpy, samples)))) if hasattr(first, "dtype") else asarray(list(samples))
+        )
     except (TypeError, ValueError):
         batch = None
     if batch is None or batch.dtype.kind not in NUMBERS:

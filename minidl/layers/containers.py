@@ -6,6 +6,7 @@ from typing import Any
 
 from minidl import ops, tiling
 from minidl.backend import Array
+from minidl.layers._fusion import stages
 from minidl.layers.base import Layer, Pullback
 
 
@@ -83,7 +84,7 @@ class Sequential(Container):
         # A batch that some layer refuses is not to count in the statistics of those before it.
         before = [] if self.sample_wise else [(buffer, buffer.data) for _, buffer in self.buffers()]
         try:
-            return tiling.vjp(self.layers, x, self._plans, self._locate)
+            return tiling.vjp(stages(self.layers), x, self._plans, self._locate)
         except Exception:
             for buffer, data in before:
                 buffer.data = data
@@ -91,7 +92,7 @@ class Sequential(Container):
 
     def predict(self, x: Array) -> Array:
         """Chain the ``predict`` of each layer."""
-        return tiling.predict(self.layers, x, self._plans, self._locate)  # type: ignore[no-any-return]
+        return tiling.predict(stages(self.layers), x, self._plans, self._locate)  # type: ignore[no-any-return]
 
     def _locate(self, error: Exception, i: int) -> None:
         """Add to an exception which layer of the chain it came from."""

@@ -59,7 +59,7 @@ def test_softmax_of_numbers_without_bounds(op: Any, kernel: Any) -> None:
     reduction=st.sampled_from(["mean", "sum", "none"]),
     ignore_index=st.sampled_from([None, -100, 0]),
     weighted=st.booleans(),
-    labels=st.sampled_from(["int64", "int32", "uint8"]),
+    labels=st.sampled_from(["int64", "int32", "uint8", "uint64"]),
     dtype=dtypes,
     mode=modes,
     seed=seeds,
@@ -86,6 +86,13 @@ def test_cross_entropy(
         "reduction": reduction,
     }
     agree(ops.cross_entropy, losses.cross_entropy, (draw(*lead, classes, scale=3),), mode, options, draw)
+
+
+def test_a_label_beyond_63_bits_is_no_negative_number() -> None:
+    target = xp.asarray([2**64 - 1, 1], dtype="uint64")
+    with running(None):
+        loss, _ = losses.cross_entropy(xp.ones((2, 3)), target=target, ignore_index=-1, reduction="none")
+    assert np.isnan(to_numpy(loss)).tolist() == [True, False]
 
 
 def test_cross_entropy_of_a_label_out_of_range_is_nan_in_its_row_alone() -> None:
@@ -181,6 +188,7 @@ def test_layer_norm_of_large_numbers_loses_no_more_than_the_formula() -> None:
         (softmaxes.softmax, (xp.zeros(3, dtype="int64"),), {}),
         (softmaxes.softmax, ([1.0],), {}),
         (losses.cross_entropy, (xp.zeros((2, 3)),), {"target": xp.zeros((2, 3))}),
+        (losses.cross_entropy, (xp.zeros(()),), {"target": xp.zeros((), dtype="int64")}),
         (losses.cross_entropy, (xp.zeros((2, 3)),), {"target": xp.zeros(3, dtype="int64")}),
         (
             losses.cross_entropy,

@@ -123,7 +123,7 @@ def test_a_convolution_and_its_gradients_are_one_product_each() -> None:
         got, back = formula(ops.conv)(x, w, b, padding=1)
         close(got, y, "float32")
         close(back(y), want, "float32", bound=1e-4)
-    assert products == [(2, 2)] * 2  # the third is written as an operator
+    assert products == [(2, 2)] * 3
 
 
 def _kernels_in_place() -> Any:

@@ -46,7 +46,7 @@ def relu(x: Array) -> Any:
 
     def pullback(dy: Array) -> Array:
         # dx = dy [x > 0]; a NaN lets dy through, as in PyTorch
-        return _pulled_back("relu_back", y, dy)
+        return pulled_back("relu_back", y, dy)
 
     return y, pullback
 
@@ -60,7 +60,7 @@ def sigmoid(x: Array) -> Any:
 
     def pullback(dy: Array) -> Array:
         # dx = dy y (1 - y)
-        return _pulled_back("sigmoid_back", y, dy)
+        return pulled_back("sigmoid_back", y, dy)
 
     return y, pullback
 
@@ -73,7 +73,7 @@ def tanh(x: Array) -> Any:
 
     def pullback(dy: Array) -> Array:
         # dx = dy (1 - y^2)
-        return _pulled_back("tanh_back", y, dy)
+        return pulled_back("tanh_back", y, dy)
 
     return y, pullback
 
@@ -83,7 +83,8 @@ def add_bias_and_rectify(y: Array, b: Array) -> None:
     PROGRAM.each("bias_relu", y.dtype, y.size, y, packed(b), y.size, y.shape[-1])
 
 
-def _pulled_back(name: str, y: Array, dy: Array) -> Array:
+def pulled_back(name: str, y: Array, dy: Array) -> Array:
+    """Return the gradient of an activation that the kernel of this name tells from y and dy."""
     dx = xp.empty(y.shape, dtype=y.dtype)
     PROGRAM.each(name, y.dtype, y.size, packed(y), packed(dy, y.dtype), dx, y.size)
     return dx

@@ -6,7 +6,8 @@ The labels are read where they lie: no mask, no one-hot, no exponentials kept; t
 import operator
 from typing import Any
 
-from minidl.backend import DEBUG, Array, xp
+from minidl import backend
+from minidl.backend import Array, xp
 from minidl.ops._kernels._program import Program, packed, takes, wide_dtype
 
 PROGRAM = Program(
@@ -86,12 +87,14 @@ def cross_entropy(
 ) -> Any:
     """loss = -sum_k q_k log softmax(logits)_k for one label in each row."""
     ignored = _as_index(ignore_index)
-    if DEBUG or label_smoothing != 0 or reduction not in ("mean", "sum", "none") or ignored is None:
+    if backend.DEBUG or label_smoothing != 0 or reduction not in ("mean", "sum", "none") or ignored is None:
         return NotImplemented
     if not _fits(logits, target, weight):
         return NotImplemented
     rows, classes = target.size, logits.shape[-1]
     dtype = wide_dtype(logits.dtype)
+    if target.dtype == xp.uint64:
+        target = xp.minimum(target, 2**63 - 1)  # which is no class, and no negative number either
     x, labels = packed(logits), packed(target, xp.int64)
     most, sums, losses, counts = (xp.empty(rows, dtype=dtype) for _ in range(4))
     by_class = most if weight is None else packed(weight, dtype)
@@ -130,8 +133,8 @@ def _as_index(ignore_index: int | None) -> int | None:
 
 def _fits(logits: Array, target: Array, weight: Array | None) -> bool:
     """Tell whether this is a row of logits for each label, and a weight for each class."""
-    if not takes(logits) or type(target) is not xp.ndarray or target.shape != logits.shape[:-1]:
+    if not takes(logits) or not logits.ndim or type(target) is not xp.ndarray:
         return False
-    if target.dtype.kind not in "iu" or target.dtype == xp.uint64:
+    if target.shape != logits.shape[:-1] or target.dtype.kind not in "iu":
         return False
     return weight is None or (takes(weight) and weight.shape == logits.shape[-1:])

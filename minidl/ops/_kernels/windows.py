@@ -164,6 +164,7 @@ def input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Any:
     dx = xp.zeros((len(dy), *window.size, channels), dtype=dy.dtype)
     for tile in tiles(len(dy), window, kernel.shape[1] * dy.itemsize, channels):
         part, count = dx[tile.images], math.prod(window.kernel)
-        drows = (rows[tile.windows] @ kernel).reshape(len(part), *tile.window.output, count, channels)
+        drows = xp.matmul(rows[tile.windows], kernel)
+        drows = drows.reshape(len(part), *tile.window.output, count, channels)
         scatter(xp.moveaxis(drows, -2, 0), part, tile.window)
     return dx
