@@ -1,6 +1,7 @@
 """Progress: a bar over any loop, with the loss, the rate and the time left."""
 
 import importlib
+import os
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -117,14 +118,15 @@ class Progress(Generic[Item]):
     def _open(self) -> None:
         self.close()
         if self._tqdm is not None:
+            size = {"ncols": 80, "nrows": 20} if _has_no_size(self._file) else {"dynamic_ncols": True}
             self._bar = self._tqdm(
                 total=self.total,
                 desc=self.description or None,
                 unit="step",
                 file=self._file,
-                dynamic_ncols=True,
                 mininterval=0,
                 miniters=0,
+                **size,
             )
             self._drawn = time.monotonic()
 
@@ -145,6 +147,14 @@ def _length(items: Any) -> int | None:
         return len(items)
     except TypeError:  # it has none
         return None
+
+
+def _has_no_size(file: IO[str]) -> bool:
+    """Tell whether a terminal says that it has no columns, as some do that are emulated."""
+    try:
+        return os.get_terminal_size(file.fileno()).columns == 0
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def _load_tqdm() -> Any:

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import re
 import sys
 
@@ -58,6 +59,14 @@ def test_a_terminal_sees_the_share_the_loss_the_rate_and_the_time_left(terminal,
         r"epoch 1:  50%.*\| 2/4 \[\d\d:\d\d<\d\d:\d\d, +\S+ ?step/s, loss=1\.123, lr=0\.001", middle
     )
     assert re.search(r"100%.*\| 4/4 \[.*loss=3\.123, lr=0\.001, phase=warm-up, seen=3\]$", terminal.last())
+
+
+def test_a_terminal_that_knows_no_width_sees_the_bar_too(terminal, monkeypatch):
+    monkeypatch.setattr(terminal, "fileno", lambda: 2)
+    monkeypatch.setattr(module.os, "get_terminal_size", lambda _: os.terminal_size((0, 0)))
+    assert list(Progress("ab", file=terminal)) == ["a", "b"]
+    assert "2/2" in terminal.last()
+    assert len(terminal.last()) == 80
 
 
 def test_without_a_length_there_is_no_time_left(terminal):
