@@ -19,6 +19,7 @@ ENDED = 1  # the tag of the message of a rank whose program has ended
 PATIENCE = 2.0  # seconds for what is still under way from a rank that has ended
 LOOKS = 200  # while a message may come at any moment; after that the core is for whoever else can use it
 NAP = 5e-5  # seconds between two looks from then on
+FORWARD = 0.3  # seconds for mpiexec to show the error, before the end of all ranks ends it as well
 PAUSE = 0.01  # seconds between two looks at the others, at the end
 
 
@@ -78,6 +79,7 @@ class Mpi:
             sys.stdout.flush()
             sys.stderr.write(f"minidl.distributed: rank {self.rank} of {self.size} failed; all end\n{text}")
             sys.stderr.flush()
+            time.sleep(FORWARD)
         finally:
             self.mpi.COMM_WORLD.Abort(1)
 
