@@ -19,13 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
 from minidl import functional as F
 from minidl import layers, losses, ops
 from minidl.testing.strategies import arrays
 from tests import references as refs
+from tests.either import hosted, np
 
 N = -1
 
@@ -84,6 +84,7 @@ class OpCase:
 
 def op(name: str, *arguments: A, **row: Any) -> OpCase:
     own = {key: row.pop(key) for key in OpCase.__dataclass_fields__ if key in row}
+    own["reference"] = own.get("reference") and hosted(own["reference"])  # naive loops run on the host
     return OpCase(name, arguments, options=row, **own)
 
 
@@ -101,7 +102,7 @@ class LayerCase:
 
 
 def layer(make: Any, input_shape: tuple[int, ...], *, reference: Any = None, **options: Any) -> LayerCase:
-    return LayerCase(make, input_shape, options, reference)
+    return LayerCase(make, input_shape, options, reference and hosted(reference))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,17 @@ import numpy
 from minidl import backend
 from minidl.backend import to_numpy, xp
 
-VIEWS = {"moveaxis", "swapaxes", "reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "ravel", "flip"}
+VIEWS = {
+    "moveaxis",
+    "swapaxes",
+    "reshape",
+    "transpose",
+    "broadcast_to",
+    "expand_dims",
+    "squeeze",
+    "ravel",
+    "flip",
+}
 VIEWS |= {"diagonal", "split", "atleast_1d", "atleast_2d", "may_share_memory", "shares_memory", "asarray"}
 
 
@@ -34,8 +44,10 @@ def on_device(value: Any) -> Any:
     """Return the same with arrays of the backend in place of NumPy's; its scalars stay as they are."""
     if type(value) is numpy.ndarray and value.dtype.kind in "biufc":
         return xp.asarray(value)
-    if type(value) in (tuple, list):
-        return type(value)(map(on_device, value))
+    if type(value) is list:
+        return [on_device(part) for part in value]
+    if isinstance(value, tuple):  # named ones too
+        return tuple(map(on_device, value))
     return value
 
 
@@ -58,8 +70,10 @@ class Generator(numpy.random.Generator):
     """NumPy's generator, whose numbers arrive as arrays of the backend."""
 
     def shuffle(self, x: Any, axis: int = 0) -> None:
-        order = numpy.random.Generator.permutation(self, x.shape[axis])
-        x[...] = xp.moveaxis(xp.moveaxis(x, axis, 0)[xp.asarray(order)], 0, axis)
+        mixed = on_host(x)
+        super().shuffle(mixed, axis)
+        if isinstance(x, xp.ndarray):
+            x[...] = xp.asarray(mixed)
 
 
 for _name, _method in vars(numpy.random.Generator).items():
@@ -131,5 +145,5 @@ def oracle(torch: ModuleType) -> Any:
 if backend.name == "numpy":
     np: Any = numpy
 else:
-    _random = Namespace(numpy.random, default_rng=default_rng)
+    _random = Namespace(numpy.random, default_rng=default_rng, Philox=hosted(numpy.random.Philox))
     np = Namespace(numpy, ndarray=xp.ndarray, random=_random)

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import numpy as np
+import numpy
 import pytest
 
 import minidl
 from minidl import Tensor, backend, ops
+from tests.either import np
 
 
 def with_cupy(monkeypatch, outcome) -> None:
@@ -70,7 +71,7 @@ def test_a_cupy_without_a_gpu_is_another_error(monkeypatch):
 def test_auto_falls_back_and_logs_why(monkeypatch, caplog, outcome, why):
     with_cupy(monkeypatch, outcome)
     with caplog.at_level(logging.WARNING, "minidl"):
-        assert backend._choose("auto") == (np, "numpy")
+        assert backend._choose("auto") == (numpy, "numpy")
     (record,) = caplog.records
     assert record.name == "minidl"
     assert "MINIDL_BACKEND=auto: falling back to NumPy" in record.getMessage()
@@ -84,7 +85,7 @@ def test_a_gpu_is_used_where_there_is_one(monkeypatch, choice):
 
 
 def test_numpy_is_the_default_and_cupy_is_not_imported_for_it():
-    assert backend._choose("numpy") == (np, "numpy")
+    assert backend._choose("numpy") == (numpy, "numpy")
     code = "import sys, minidl; print(minidl.backend.name, 'cupy' in sys.modules)"
     environment = {k: v for k, v in os.environ.items() if k != "MINIDL_BACKEND"}
     for extra in ({}, {"MINIDL_BACKEND": ""}):
@@ -218,6 +219,7 @@ def test_only_asarray_and_tensor_convert_it():
 
 
 @pytest.mark.parametrize(("labels", "bad"), [([0, 3, 1], 3), ([-1, 0], -1)])
+@pytest.mark.usefixtures("costly_checks")
 def test_labels_out_of_range_are_refused_with_the_range(labels, bad):
     with pytest.raises(ValueError, match=rf"op: expected labels from 0 to 2, got {bad}; labels to leave out"):
         backend.check_labels(np.array(labels), 3, "op")

@@ -3,12 +3,12 @@
 import copy
 import operator
 
-import numpy as np
 import pytest
 
 import minidl
 from minidl import Tensor, ops
 from minidl import functional as F
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X, W = RNG.uniform(0.5, 2.0, size=(2, 3, 3))
@@ -84,6 +84,13 @@ def test_m17_numbers_of_any_kind_keep_float32(number):
         assert x.grad.dtype == "float32"
 
 
+@pytest.mark.skipif(minidl.backend.name == "cupy", reason="CuPy's arrays do not become NumPy's unasked")
+def test_numpy_takes_it_for_its_array():
+    t = leaf(X)
+    assert np.asarray(t).tolist() == X.tolist()
+    assert np.asarray(t, "float32").dtype == "float32"
+
+
 def test_what_it_says_about_its_array():
     t = leaf(X)
     assert (t.shape, t.ndim, t.size, t.dtype, len(t)) == ((3, 3), 2, 9, "float64", 3)
@@ -91,8 +98,7 @@ def test_what_it_says_about_its_array():
     assert [row.shape for row in t] == [(3,)] * 3
     assert repr(Tensor([1.0])) == "Tensor(array([1.], dtype=float32))"
     assert repr(leaf([1.0])) == "Tensor(array([1.], dtype=float32), requires_grad=True)"
-    np.testing.assert_array_equal(np.asarray(t), X)
-    assert np.asarray(t, "float32").dtype == "float32"
+    np.testing.assert_array_equal(t.data, X)
     assert Tensor(t).data is t.data
     assert t.detach().requires_grad is False
     assert len({t, leaf(X)}) == 2

@@ -1,9 +1,9 @@
 """Augmentation: every image is one of the few that it may become, and the seed decides which."""
 
-import numpy as np
 import pytest
 
 from minidl.data import random_crop, random_flip
+from tests.either import np
 
 IMAGES = np.random.default_rng(0).random((200, 6, 5, 3)).astype("float32")
 

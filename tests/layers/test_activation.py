@@ -1,12 +1,12 @@
 """The first activations as layers, softmax among them: each is its op, and composes with any loss."""
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import losses, ops
 from minidl.layers import Linear, LogSoftmax, ReLU, Sequential, Sigmoid, Softmax, Tanh
 from minidl.testing import check_gradients
+from tests.either import np
 
 X = np.random.default_rng(0).normal(size=(3, 4, 5)).astype("float32")
 TABLE = [

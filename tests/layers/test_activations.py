@@ -1,11 +1,11 @@
 """The activation layers: each is its op with the options it was made with."""
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import init, layers, ops
 from minidl.tensor import Tensor
+from tests.either import np
 
 # the layer, its spelling, its op, the options
 TABLE = [

@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from minidl import Buffer, Layer, Linear, Parameter, Tensor, no_grad, ops
 from minidl.layers import ReLU, Sequential
 from minidl.layers.base import check_sizes
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 3)).astype("float32")

@@ -1,6 +1,5 @@
 """Containers: what they compute, how they are taken apart, where errors came from, and shared layers."""
 
-import numpy as np
 import pytest
 
 from minidl import Tensor
@@ -20,6 +19,7 @@ from minidl.layers import (
     Tanh,
 )
 from minidl.testing import check_gradients, check_layer
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 3))

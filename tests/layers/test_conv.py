@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 
 from minidl import init, ops
 from minidl.layers.conv import Conv
 from minidl.layers.conv_transpose import ConvTranspose
+from tests.either import np
 
 OPTIONS = {"stride": 2, "padding": ((1, 0), 2), "dilation": (1, 2), "groups": 2}
 

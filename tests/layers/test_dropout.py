@@ -2,12 +2,12 @@
 
 import copy
 
-import numpy as np
 import pytest
 
 from minidl import backend, ops
 from minidl.layers import Dropout, Sequential
 from minidl.tensor import Tensor
+from tests.either import np
 
 ONES = np.ones((16, 16), dtype="float32")
 

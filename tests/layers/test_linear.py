@@ -1,11 +1,11 @@
 """The dense layer: its op, its fresh weights, its spelling, and what it refuses."""
 
-import numpy as np
 import pytest
 
 from minidl import init, ops
 from minidl.layers import Linear
 from minidl.testing import check_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 

@@ -1,11 +1,11 @@
 """BatchNorm with its running statistics, and LayerNorm."""
 
-import numpy as np
 import pytest
 
 from minidl import init, ops
 from minidl.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm, Sequential
 from minidl.tensor import Tensor
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 SHAPES = [(6, 3), (4, 7, 3), (4, 5, 6, 3), (2, 3, 4, 2, 3)]

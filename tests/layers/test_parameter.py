@@ -1,9 +1,9 @@
 """Parameter: what is assigned is copied into the arrays that are there, or refused."""
 
-import numpy as np
 import pytest
 
 from minidl import Buffer, Parameter, Tensor
+from tests.either import np
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from minidl import ops
 from minidl.layers.pool import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from tests.either import np
 
 OPTIONS = {"stride": (1, 2), "padding": 1, "ceil_mode": True}
 

@@ -2,12 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import init, layers, ops
 from minidl.tensor import Tensor
+from tests.either import np
 
 EACH = pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 STATES = {"RNN": 1, "LSTM": 2, "GRU": 1}

@@ -1,12 +1,12 @@
 """Layers that rearrange: the gradient comes back in the shape of the input; and layers made of functions."""
 
-import numpy as np
 import pytest
 
 from minidl import Parameter, Tensor
 from minidl import functional as F
 from minidl.layers import Flatten, Function, Identity, Linear, Reshape, Sequential
 from minidl.testing import check_gradients, check_layer
+from tests.either import np
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
 

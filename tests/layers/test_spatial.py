@@ -2,12 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import init, layers, ops
 from minidl.tensor import Tensor
+from tests.either import np
 
 X = np.random.default_rng(0).normal(size=(2, 6, 5, 4)).astype("float32")
 OPTIONS = {"stride": 2, "padding": (1, (0, 1)), "output_padding": 1, "dilation": (1, 2), "groups": 2}

@@ -3,12 +3,12 @@
 import copy
 import pickle
 
-import numpy as np
 import pytest
 
 from minidl import Buffer, Layer, Linear, Parameter, ops
 from minidl.layers import BatchNorm, Dropout, ReLU, Sequential
 from minidl.optim import SGD
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 3)).astype("float32")

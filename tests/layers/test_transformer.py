@@ -1,11 +1,11 @@
 """The encoder layer of a transformer: against PyTorch, and the formula over its own parts."""
 
-import numpy as np
 import pytest
 
 from minidl import layers
 from minidl.tensor import Tensor
 from minidl.testing import check_gradients
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 5, 6))

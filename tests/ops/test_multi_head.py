@@ -71,7 +71,7 @@ def test_equals_pytorch(torch, bias, masked):
         torch.nn.init.normal_(module.out_proj.bias)
         expected, _ = module(*leaves, key_padding_mask=hidden)
     theirs = [module.in_proj_weight, module.in_proj_bias, module.out_proj.weight, module.out_proj.bias]
-    ws = [None if p is None else p.detach().numpy().T.copy() for p in theirs]
+    ws = [None if p is None else np.asarray(p.detach().numpy().T.copy()) for p in theirs]
     y, pullback = multi_head_attention(q, k, v, *ws, num_heads=HEADS, mask=lengths if masked else None)
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
     dy = RNG.normal(size=y.shape)

@@ -229,7 +229,7 @@ def test_half_precision_is_added_up_in_single() -> None:
     x = np.full((1, 4096, 1), 1.5, np.float16)
     assert avg_pool(x, kernel_size=4096)[0].ravel().tolist() == [1.5]
     y, pullback = avg_pool(np.ones((1, 300, 1), np.float16), kernel_size=1500, stride=1, padding=1499)
-    assert pullback(np.full_like(y, 1500))[0, 0, 0] == pytest.approx(1500, rel=1e-3)
+    assert pullback(np.full_like(y, 1500))[0, 0, 0].item() == pytest.approx(1500, rel=1e-3)
 
 
 @given(st.sampled_from([1, 2, 3]), st.integers(0, 3), st.integers(1, 3))

@@ -124,7 +124,7 @@ def test_equals_pytorch_over_50_steps(torch, name, layers, bidirectional):
         3, 5, layers, batch_first=True, bidirectional=bidirectional
     ).double()
     theirs = list(module.parameters())
-    ws = [p.detach().numpy().T.copy() for p in theirs]
+    ws = [np.asarray(p.detach().numpy().T.copy()) for p in theirs]
     x, states = data(name, 4, 50, 3, 5, runs=layers * (1 + bidirectional))
     leaves = [torch.tensor(x, requires_grad=True)]
     leaves += [torch.tensor(s.swapaxes(0, 1).copy(), requires_grad=True) for s in states]
@@ -153,7 +153,7 @@ def test_equals_pytorch_over_50_steps(torch, name, layers, bidirectional):
 @EACH
 def test_padded_batches_equal_pytorchs_packed_ones(torch, name):
     module = getattr(torch.nn, name.upper())(3, 4, 2, batch_first=True, bidirectional=True).double()
-    ws = [p.detach().numpy().T.copy() for p in module.parameters()]
+    ws = [np.asarray(p.detach().numpy().T.copy()) for p in module.parameters()]
     x, _ = data(name, 3, 6, 3, 4)
     lengths = np.array([2, 6, 4])
     packed = torch.nn.utils.rnn.pack_padded_sequence(

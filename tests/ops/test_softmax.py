@@ -28,7 +28,7 @@ def naive(name, x, axis) -> np.ndarray:
     for at in np.ndindex(rows.shape[:-1]):
         row = [SIGN[name] * float(v) for v in np.moveaxis(x, axis, -1)[at]]
         total = math.fsum(math.exp(v) for v in row)
-        rows[at] = [v - math.log(total) if "log" in name else math.exp(v) / total for v in row]
+        rows[at] = np.array([v - math.log(total) if "log" in name else math.exp(v) / total for v in row])
     return y
 
 

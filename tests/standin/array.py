@@ -9,7 +9,8 @@ from tests.standin import counting, host, indexing
 from tests.standin.ufuncs import UFUNCS
 
 NO_CONVERSION = (
-    "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
+    "Implicit conversion to a NumPy array is not allowed. "
+    "Please use `.get()` to construct a NumPy array explicitly."
 )
 
 
@@ -40,7 +41,9 @@ class ndarray(host.Memory):  # noqa: N801
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C"):
+    def __init__(
+        self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C"
+    ):
         if memptr is not None or strides is not None:
             raise NotImplementedError("the stand-in has no pointers")
         self._host, self._base = np.empty(shape, host.known_dtype(dtype), order=order), None  # type: ignore[call-overload]
@@ -244,9 +247,20 @@ def _compared(name: str) -> Callable[..., Any]:
 
 
 OPERATORS = {
-    **{"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "mod": "remainder"},
-    **{"floordiv": "floor_divide", "pow": "power", "and": "bitwise_and", "or": "bitwise_or"},
-    **{"xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift", "matmul": "matmul", "divmod": "divmod"},
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "true_divide",
+    "mod": "remainder",
+    "floordiv": "floor_divide",
+    "pow": "power",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "left_shift",
+    "rshift": "right_shift",
+    "matmul": "matmul",
+    "divmod": "divmod",
 }
 for _short, _name in OPERATORS.items():
     _forward, _reflected, _in_place = _binary(_name)

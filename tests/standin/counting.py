@@ -1,4 +1,4 @@
-"""What a program asks of the device, counted: waits, launches, allocations, and copies to and from the host."""
+"""What a program asks of the device, counted: waits, launches, allocations, copies to and from the host."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ class Record:
     """What happened while it was kept, each event by the name of what was called.
 
     A launch is a call that makes the device read or write numbers: CuPy may take more than one kernel for it
-    (an index of several arrays), and never takes fewer. A wait is a moment at which the host stands still until
-    the device has done all that was asked of it before.
+    (an index of several arrays), and never takes fewer. A wait is a moment at which the host stands still
+    until the device has done all that was asked of it before.
     """
 
     waits: list[str] = field(default_factory=list)

@@ -13,10 +13,41 @@ from tests.standin.host import Memory, fresh
 from tests.standin.indexing import key_of
 from tests.standin.signatures import FUNCTIONS, METHODS
 
-ARRAY_FIRST = {"a", "x", "arr", "ary", "m", "array", "ar", "a1", "dst", "element", "prototype", "A", "condition"}
-PLAIN = {"isscalar", "ndim", "shape", "size", "may_share_memory", "result_type", "can_cast"}  # no arrays come back
+ARRAY_FIRST = {
+    "a",
+    "x",
+    "arr",
+    "ary",
+    "m",
+    "array",
+    "ar",
+    "a1",
+    "dst",
+    "element",
+    "prototype",
+    "A",
+    "condition",
+}
+PLAIN = {
+    "isscalar",
+    "ndim",
+    "shape",
+    "size",
+    "may_share_memory",
+    "result_type",
+    "can_cast",
+}  # no arrays come back
 PLAIN |= {"iscomplexobj", "isrealobj"}
-WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "unravel_index", "bincount", "shares_memory", "delete"}
+WAITING = {
+    "nonzero",
+    "flatnonzero",
+    "argwhere",
+    "unique",
+    "unravel_index",
+    "bincount",
+    "shares_memory",
+    "delete",
+}
 WAITING |= {"extract", "compress", "choose", "ravel_multi_index"}  # of the size or the range of the result
 WRAPPING = {"take", "take_along_axis", "put_along_axis"}  # indices out of range
 FILLED = {"empty", "empty_like"}
@@ -66,6 +97,8 @@ def _generic(text: str) -> Callable[..., Any]:
             counting.wait(name)
         if name in PLAIN:
             return numpy_function(*map(host.unwrapped, args), **kwargs)
+        if kwargs.get("kind") not in (None, "stable"):
+            raise ValueError("kind can only be None or 'stable'")
         if name in WRAPPING:
             args, kwargs = _with_wrapped_indices(name, args, kwargs)
         _check_dtype(kwargs)
@@ -93,8 +126,16 @@ def _with_wrapped_indices(name: str, args: Any, kwargs: dict[str, Any]) -> tuple
     return (a, indices, *rest), kwargs
 
 
-def _array(obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0,
-           *, blocking: bool = False) -> Any:
+def _array(
+    obj: Any,
+    dtype: Any = None,
+    copy: Any = True,
+    order: str = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    *,
+    blocking: bool = False,
+) -> Any:
     """Take numbers from anywhere: arrays of the device as they are, of the host in a copy to the device."""
     if subok:
         raise NotImplementedError("subok=True is not supported")
@@ -104,8 +145,6 @@ def _array(obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", subo
         made = host.call("array", lambda a: np.array(a, dtype, order=order, ndmin=ndmin), (obj,), {})
         host.known_dtype(made.dtype)
         return made
-    if copy is None and False:
-        return obj
     if _holds_arrays(obj):
         counting.launch("array of arrays")
         obj = _unpacked(obj)
@@ -127,7 +166,9 @@ def _unpacked(obj: Any) -> Any:
     return [_unpacked(o) for o in obj] if isinstance(obj, list | tuple) else obj
 
 
-def _asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> Any:
+def _asarray(
+    a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False
+) -> Any:
     return _array(a, dtype, bool(copy), order or "K")
 
 
@@ -148,8 +189,17 @@ def _filled(name: str) -> Callable[..., Any]:
     return body
 
 
-def _matmul(*args: Any, axes: Any = None, axis: Any = None, keepdims: bool = False, casting: str = "same_kind",
-            dtype: Any = None, signature: Any = None, order: str = "K", out: Any = None) -> Any:
+def _matmul(
+    *args: Any,
+    axes: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+    casting: str = "same_kind",
+    dtype: Any = None,
+    signature: Any = None,
+    order: str = "K",
+    out: Any = None,
+) -> Any:
     """Half-precision products are taken in float32, as CuPy does."""
     if not all(isinstance(a, Memory) for a in args[:2]):
         raise TypeError("matmul: expected cupy.ndarray")
@@ -166,8 +216,11 @@ def _matmul(*args: Any, axes: Any = None, axis: Any = None, keepdims: bool = Fal
     return out
 
 
-matmul = declared("matmul(*args, axes=None, axis=None, keepdims=False, casting='same_kind', dtype=None, "
-                  "signature=None, order='K', out=None)", _matmul)
+matmul = declared(
+    "matmul(*args, axes=None, axis=None, keepdims=False, casting='same_kind', dtype=None, "
+    "signature=None, order='K', out=None)",
+    _matmul,
+)
 
 
 def _einsum(*operands: Any, **kwargs: Any) -> Any:
@@ -198,8 +251,10 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    if not isinstance(repeats, int | list | tuple):
-        raise ValueError('"repeats" should be int or sequence')
+    if isinstance(repeats, Memory):
+        counting.wait("repeat by an array")
+    elif not isinstance(repeats, int | list | tuple):
+        raise TypeError(f"'repeats' does not accept {type(repeats)}; convert with cupy.array() first")
     return host.call("repeat", np.repeat, (a, repeats, axis), {})
 
 
@@ -216,8 +271,13 @@ def as_strided(x: Any, shape: Any = None, strides: Any = None) -> Any:
 
 
 SPECIAL: dict[str, Callable[..., Any]] = {
-    **{"array": _array, "asarray": _asarray, "einsum": _einsum, "pad": _pad, "where": _where, "repeat": _repeat},
-    **{"searchsorted": _searchsorted},
+    "array": _array,
+    "asarray": _asarray,
+    "einsum": _einsum,
+    "pad": _pad,
+    "where": _where,
+    "repeat": _repeat,
+    "searchsorted": _searchsorted,
     **{name: _filled(name) for name in ("zeros", "ones", "empty", "full")},
 }
 NAMED = {text.split("(")[0]: text for text in FUNCTIONS.strip().splitlines()}
@@ -238,7 +298,11 @@ def _method(text: str) -> Callable[..., Any]:
         if name in ("argmax", "argmin"):
             kwargs.pop("dtype", None)
         _check_dtype(kwargs)
-        return host.call(name, lambda a, *rest, **options: getattr(a, name)(*rest, **options), (self, *args), kwargs)
+        if kwargs.get("kind") not in (None, "stable"):
+            raise ValueError("kind can only be None or 'stable'")
+        return host.call(
+            name, lambda a, *rest, **options: getattr(a, name)(*rest, **options), (self, *args), kwargs
+        )
 
     return body
 

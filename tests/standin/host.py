@@ -59,7 +59,7 @@ def owners(values: Iterable[Any]) -> list[Memory]:
 
 
 def wrapped(result: Any, given: list[Memory]) -> Any:
-    """Return a result of NumPy with our arrays for NumPy's: the same one, a view of one given, or a new one."""
+    """Return a result with our arrays for NumPy's: the same one, a view of one given, or a new one."""
     if isinstance(result, tuple | list):
         return type(result)(wrapped(part, given) for part in result)
     if not isinstance(result, np.ndarray):
@@ -67,7 +67,8 @@ def wrapped(result: Any, given: list[Memory]) -> Any:
     for array in given:
         if array._host is result:
             return array
-        if result.size and array._host.size and np.may_share_memory(result, array._host):
+        inside = result.base is not None and (result.base is array._host or result.base is array._host.base)
+        if inside or (result.size and array._host.size and np.may_share_memory(result, array._host)):
             return fresh(result, root(array))
     return fresh(result)
 
@@ -80,7 +81,9 @@ def call(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, A
     with np.errstate(all="ignore"):
         result = function(*host_args, **host_kwargs)
     out = wrapped(result, given)
-    if not all(isinstance(o, Memory) and o._base is not None for o in (out if type(out) is tuple else (out,))):
+    if not all(
+        isinstance(o, Memory) and o._base is not None for o in (out if type(out) is tuple else (out,))
+    ):
         counting.launch(name)  # more than a view was made
     return out
 

@@ -9,7 +9,11 @@ from tests.standin.host import Memory
 
 
 def _is_basic(part: Any) -> bool:
-    return part is None or part is Ellipsis or isinstance(part, int | np.integer | slice) and type(part) is not bool
+    return (
+        part is None
+        or part is Ellipsis
+        or (isinstance(part, int | np.integer | slice) and type(part) is not bool)
+    )
 
 
 def _as_host(part: Any) -> Any:
@@ -116,7 +120,7 @@ def put(array: Memory, index: Any, value: Any) -> None:
 
 
 def _spoil_contested(target: np.ndarray[Any, Any], key: tuple[Any, ...], values: Any) -> None:
-    """Fill the places that an assignment named twice, with different values: on a GPU, nobody knows who wins."""
+    """Fill the places that an assignment gave two values: on a GPU, nobody knows which one stays."""
     places = np.arange(target.size).reshape(target.shape)[key].reshape(-1)
     given = np.broadcast_to(np.asarray(values, dtype=target.dtype), target[key].shape).reshape(-1)
     order = np.argsort(places, kind="stable")

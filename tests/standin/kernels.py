@@ -10,7 +10,7 @@ from tests.standin.host import Memory
 
 
 class RawKernel:
-    """A kernel in CUDA C; on a GPU nobody looks whether its arguments fit, here it is refused if they do not."""
+    """A kernel in CUDA C; arguments that do not fit, which a GPU would take for others, are refused."""
 
     def __init__(
         self,
@@ -26,7 +26,9 @@ class RawKernel:
         self.code, self.name, self.options, self.backend = code, name, options, backend
         self._run: Any = None
 
-    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, *, shared_mem: int = 0) -> None:
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, *, shared_mem: int = 0
+    ) -> None:
         if not isinstance(grid, tuple) or not isinstance(block, tuple):
             raise TypeError(f"{self.name}: grid and block are tuples")
         if self._run is None:
@@ -39,7 +41,9 @@ def _in_memory(array: Memory, owner: str) -> Any:
     """Return an array as its numbers lie in memory, which is all that a kernel sees of it."""
     seen = array._host
     if not seen.flags.c_contiguous:
-        seen = seen.transpose(sorted(range(seen.ndim), key=lambda axis: (-seen.strides[axis], seen.shape[axis])))
+        seen = seen.transpose(
+            sorted(range(seen.ndim), key=lambda axis: (-seen.strides[axis], seen.shape[axis]))
+        )
         if not seen.flags.c_contiguous:
             raise ValueError(f"{owner}: an argument has gaps, which its pointer does not tell the kernel")
     return seen

@@ -1,5 +1,6 @@
 """The package that plays CuPy: its modules, put together, and the one way to bring it in."""
 
+import importlib
 import math
 import os
 import sys
@@ -12,11 +13,44 @@ from tests.standin import counting, cuda, functions, host, kernels, ufuncs
 from tests.standin.array import ndarray
 
 VERSION = "14.2.0"  # of the CuPy whose behaviour it follows
-NUMPYS = """
-bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 intp uintp
-generic number integer signedinteger unsignedinteger inexact floating complexfloating dtype finfo iinfo
-newaxis pi e inf nan ndindex promote_types issubdtype broadcast_shapes
-""".split()
+NUMPYS = [
+    "bool_",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+    "intp",
+    "uintp",
+    "generic",
+    "number",
+    "integer",
+    "signedinteger",
+    "unsignedinteger",
+    "inexact",
+    "floating",
+    "complexfloating",
+    "dtype",
+    "finfo",
+    "iinfo",
+    "newaxis",
+    "pi",
+    "e",
+    "inf",
+    "nan",
+    "ndindex",
+    "promote_types",
+    "issubdtype",
+    "broadcast_shapes",
+]
 
 
 class Generator:
@@ -97,11 +131,17 @@ def modules() -> dict[str, ModuleType]:
 
 
 def install() -> None:
-    """Let ``import cupy`` find the stand-in from now on, and minidl choose it."""
+    """Let ``import cupy`` find the stand-in from now on, and minidl choose it.
+
+    The variable is set for this choice alone: other processes that a test starts have no stand-in.
+    """
     if "minidl" in sys.modules or "cupy" in sys.modules:
         raise RuntimeError("the stand-in must be there before minidl and CuPy are imported")
     sys.modules.update(modules())
+    before = os.environ.get("MINIDL_BACKEND", "numpy")
     os.environ["MINIDL_BACKEND"] = "cupy"
+    importlib.import_module("minidl.backend")
+    os.environ["MINIDL_BACKEND"] = before
 
 
 def installed() -> bool:

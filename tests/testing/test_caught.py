@@ -1,11 +1,11 @@
 """Mistakes that are easy to miss: in one entry among large ones, in one mode, in a buffer, off the domain."""
 
-import numpy as np
 import pytest
 
 from minidl import xp
 from minidl.layers import LSTM, AdaptiveAvgPool, Buffer, Layer, Pad, Upsample
 from minidl.testing import GradientError, check_gradients, check_layer
+from tests.either import np
 
 A = np.random.default_rng(0).normal(size=(3, 4))
 

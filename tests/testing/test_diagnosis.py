@@ -2,12 +2,12 @@
 
 import functools
 
-import numpy as np
 import pytest
 
 from minidl import ops
 from minidl.testing import GradientError, check_gradients
 from minidl.testing.diagnosis import KINDS
+from tests.either import np
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(5, 3))

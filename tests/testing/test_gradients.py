@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from minidl import ops
 from minidl.layers import BatchNorm, Dropout, Layer, Linear, Parameter, ReLU, Sequential
 from minidl.testing import GradientError, check_gradients
 from minidl.testing.gradients import METHODS
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 3))

@@ -1,6 +1,5 @@
 """check_layer passes good layers, and each of its checks finds the breach that it is there for."""
 
-import numpy as np
 import pytest
 
 from minidl import ops
@@ -8,6 +7,7 @@ from minidl.backend import xp
 from minidl.layers import BatchNorm, Buffer, Dropout, Layer, Linear, Parameter, ReLU, Residual, Sequential
 from minidl.testing import LayerError, check_layer, layer_checks, strategies
 from minidl.testing.contract import CHECKS
+from tests.either import np
 
 FEW = 5
 

@@ -1,11 +1,11 @@
 """The strategies draw what they promise, and shrink to what can be read."""
 
-import numpy as np
 import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
 
 from minidl.testing import strategies
+from tests.either import np
 
 
 @given(strategies.shapes(2, 3, 0, 4))
