@@ -475,6 +475,35 @@ def test_what_is_not_finite_ends_it_before_the_update_and_names_step_and_layer(k
     assert all((p.grad == 0).all() for p in model.parameters())
 
 
+def test_what_is_not_there_when_the_batch_is_run_again_is_said_so() -> None:
+    model = network()
+    forgetful = Breaking(0, "output")
+    forgetful.state = dict
+    vars(forgetful)["calls"] = type("Counter", (), {"data": np.array(0)})()  # no Buffer: it is not put back
+    model.layers.append(forgetful)
+    with pytest.raises(FloatingPointError, match="run again, the batch gives finite numbers"):
+        fit(model, LOSS, optim.SGD(model.parameters(), 0.1), loader(), progress=False)
+
+
+def test_several_inputs_are_a_tuple_in_the_batch() -> None:
+    class Sum(minidl.Layer):
+        def __init__(self) -> None:
+            self.linear = minidl.Linear(36, 3, seed=0)
+
+        def vjp(self, x):
+            y, pullback = self.linear.vjp((x[0] + x[1]).reshape(len(x[0]), -1))
+            return y, pullback
+
+    data = [((asarray(X[i : i + 8]), asarray(X[i : i + 8])), LABELS[i : i + 8]) for i in (0, 8)]
+    losses = []
+    for parts in (1, 3):
+        model = Sum()
+        optimizer = optim.SGD(model.parameters(), 0.1)
+        history = fit(model, LOSS, optimizer, data, data[:1], epochs=2, micro_batches=parts, progress=False)
+        losses.append(history["loss"] + history["val_loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 def test_mixed_precision_passes_over_gradients_and_stops_at_a_loss() -> None:
     model = network()
     optimizer = optim.SGD(model.parameters(), 0.01)

@@ -324,13 +324,20 @@ def test_bad_arguments_are_refused() -> None:
         MixedPrecision(network().astype("float16"), optimizer)
 
 
-def test_several_inputs_and_a_mask_go_through() -> None:
+def test_several_inputs_and_outputs_and_a_mask_go_through() -> None:
     layer = minidl.LSTM(3, 4, seed=0)
-    mixed = MixedPrecision(layer, optim.SGD(layer.parameters(), 0.1))
+    mixed = MixedPrecision(layer, optim.SGD(layer.parameters(), 0.1), scale=256.0)
     x, mask = RNG.standard_normal((2, 5, 3)).astype("float32"), np.arange(5) < np.array([[3], [5]])
-    for got, exact in zip(mixed.forward(x, mask), layer.predict(x, mask), strict=True):
+    h, c, dh = (RNG.standard_normal((2, 1, 4)).astype("float32") for _ in range(3))
+    dy = RNG.standard_normal((2, 5, 4)).astype("float32")
+    found = []
+    for run in (layer, mixed):
+        layer.zero_grad()
+        outputs = run.forward((x, h, c), mask)
+        found.append([*outputs, *run.backward((dy, dh, None)), layer.parameters()[0].grad.copy()])
+    for exact, got in zip(*found, strict=True):
         assert got.dtype == np.float32
-        np.testing.assert_allclose(got, exact, atol=5e-3)
+        np.testing.assert_allclose(got, exact, atol=2e-2)
 
 
 def test_digits_are_learnt_as_well_as_in_float32() -> None:

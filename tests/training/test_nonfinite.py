@@ -184,6 +184,15 @@ def test_the_loss_is_named_where_the_prediction_is_finite() -> None:
     assert "ignored" in ignored.advice
 
 
+def test_the_slope_of_a_loss_is_looked_at() -> None:
+    class Rooted(minidl.losses.Loss):
+        def vjp(self, prediction, target):
+            return asarray(np.float32(0.0)), lambda dy: prediction * np.float32(np.inf)
+
+    found = find_nonfinite(minidl.Linear(4, 3, seed=0), Rooted(), X, LABELS)
+    assert (found.kind, found.place) == ("loss", "the gradient of Rooted(): inf in 18 of 18 numbers")
+
+
 def test_in_tiles_it_is_found_too() -> None:
     model = minidl.Sequential(
         minidl.Conv(2, 16, 3, padding=1, seed=0),
