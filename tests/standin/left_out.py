@@ -21,6 +21,7 @@ REASONS = {
     "tests/testing/test_layer.py::test_a_warning_is_a_failure": "CuPy does not warn",
     "tests/testing/test_strategies.py::test_a_read_only_array_refuses": NO_READ_ONLY,
     "tests/test_tape.py::test_a_masked_array_and_a_tensor_are_no_arrays": NUMPY,
+    "tests/test_cupy_names.py": HOST,
     "tests/test_docs.py": HOST,
     "tests/test_layering.py": HOST,
     "tests/test_public_names.py": HOST,
