@@ -62,7 +62,10 @@ class History:
             TypeError: something is no number.
             ValueError: a name has this step, or a later one, already; or an array has more than one number.
         """
-        self._write(check_int(step, "History", "step"), read_number(count, "count", "History"), values)
+        weight = read_number(count, "count", "History")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"History: expected count as a number of at least 0, got {count}")
+        self._write(check_int(step, "History", "step"), weight, values)
 
     def end_epoch(self, **values: Any) -> dict[str, float]:
         """Close an epoch and return its row: its number, its last step, and the mean of every name in it.

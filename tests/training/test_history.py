@@ -150,6 +150,7 @@ def test_an_empty_history_can_be_saved_and_written(tmp_path):
             ValueError,
             r"History: expected loss as one number, got an array of shape \(3,\); take its mean",
         ),
+        (lambda h: h.record(9, count=-1, loss=1.0), ValueError, "count as a number of at least 0, got -1"),
         (lambda h: h.record(9, epoch=3), ValueError, "expected names other than epoch and step, got 'epoch'"),
         (lambda h: h.end_epoch(), RuntimeError, "History: end_epoch without a step"),
         (lambda h: History().end_epoch(x=1.0), RuntimeError, "History: end_epoch without a step"),

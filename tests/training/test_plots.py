@@ -72,6 +72,7 @@ class TestCurves:
 
     def test_names_can_be_chosen(self):
         assert len(plots.curves(history(), names=["accuracy"]).axes) == 1
+        assert plots.curves(history(), names="lr").axes[0].get_ylabel() == "learning rate"
 
     def test_a_run_that_diverged_is_drawn_too(self, tmp_path):
         found = History()
@@ -208,6 +209,7 @@ class TestMistakes:
             (IMAGES[..., 0], IMAGES[..., 0]),
             ((IMAGES * 255).astype("uint8"), (IMAGES * 255).astype("uint8")[..., 0] / 255),
             (RNG.random((6, 8, 8, 3)), None),
+            (np.full((6, 8, 8, 1), 7.0), np.zeros((6, 8, 8))),
             (np.linspace(-1, 3, 6 * 64).reshape(6, 8, 8, 1), np.linspace(0, 1, 6 * 64).reshape(6, 8, 8)),
         ],
     )
@@ -242,6 +244,19 @@ def test_without_matplotlib_an_error_names_the_extra(monkeypatch):
     [
         (lambda: plots.curves(History()), ValueError, "curves: expected a history with numbers in it"),
         (lambda: plots.curves(history(), names=["los"]), KeyError, "'los' was not recorded"),
+        (lambda: plots.curves([1.0]), TypeError, "curves: expected a History, got list"),
+        (lambda: plots.schedule("a", 5), TypeError, "schedule: expected a schedule or a number .* got str"),
+        (lambda: plots.schedule({}, 5), ValueError, "schedule: expected at least one schedule"),
+        (
+            lambda: plots.confusion_matrix(np.zeros((0, 0))),
+            ValueError,
+            r"expected counts \(K, K\), got \(0, 0",
+        ),
+        (
+            lambda: plots.mistakes(IMAGES, LABELS - 1, SCORES),
+            ValueError,
+            "labels of at least 0, got -1; leave",
+        ),
         (lambda: plots.schedule(0.1, 0), ValueError, "schedule: expected steps >= 1, got 0"),
         (lambda: plots.filters(Linear(2, 2)), TypeError, "filters: expected a Conv .* got Linear"),
         (lambda: plots.filters(Conv(1, 1, (3, 3, 3))), TypeError, "filters: expected a Conv over one or two"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from minidl.backend import check_int
 from minidl.files import PathLike
+from minidl.ops._options import read_number
 from minidl.optim.schedules import Schedule, as_schedule
 from minidl.training.history import History
 from minidl.training.plots.drawing import dress, new_figure, saved
@@ -44,6 +45,9 @@ def curves(history: History, names: Sequence[str] | None = None, path: "PathLike
         >>> curves(history).axes[0].get_ylabel()
         'loss (log scale)'
     """
+    if not isinstance(history, History):
+        raise TypeError(f"curves: expected a History, got {type(history).__name__}")
+    names = [names] if isinstance(names, str) else names
     panels: dict[str, list[str]] = {}
     for name in history.names if names is None else names:
         panels.setdefault(name.rpartition("_")[2], []).append(name)
@@ -90,6 +94,11 @@ def schedule(
     if (steps := check_int(steps, "schedule", "steps")) < 1:
         raise ValueError(f"schedule: expected steps >= 1, got {steps}")
     several = value if isinstance(value, Mapping) else {"": value}
+    for part in several.values():
+        if not callable(part):
+            read_number(part, "a schedule or a number", "schedule")
+    if not several:
+        raise ValueError("schedule: expected at least one schedule, got an empty dict")
     at = range(0, steps, -(-steps // SAMPLES))
     figure = new_figure(7.5 if several is value else 6, 3.4)
     axes = figure.subplots()

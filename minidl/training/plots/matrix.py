@@ -35,7 +35,7 @@ def confusion_matrix(
         'Confusion matrix: 85.0 % of 20 are right'
     """
     counts = matrix.compute() if isinstance(matrix, ConfusionMatrix) else to_numpy(matrix)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(f"confusion_matrix: expected counts (K, K), got {counts.shape}")
     size = min(max(1.9 + 0.38 * len(counts), 3.4), 9)
     figure = new_figure(1.2 * size + 0.3, size)

@@ -51,6 +51,8 @@ def mistakes(
             "mistakes: expected images (N, H, W, C), labels (N,), and scores (N, K) or predicted classes "
             f"(N,), got {images.shape}, {labels.shape} and {prediction.shape}"
         )
+    if labels.size and (least := int(labels.min())) < 0:
+        raise ValueError(f"mistakes: expected labels of at least 0, got {least}; leave out what is ignored")
     found = _wrong(labels, prediction)
     shown = found[: max(check_int(count, "mistakes", "count"), 1)]
     classes = class_names(names, max((max(pair) for _, *pair in shown), default=0) + 1, "mistakes")
@@ -103,7 +105,7 @@ def _pictures(images: Array) -> Array:
         images = images / 255
     low, high = (float(x) for x in ((images.min(), images.max()) if images.size else (0, 1)))
     if low < 0 or high > 1:
-        images = (images - low) / (high - low)
+        images = (images - low) / ((high - low) or 1)
     return images[..., 0] if images.shape[-1] == 1 else images
 
 
