@@ -61,7 +61,7 @@ def find_nonfinite(model: Any, loss: Any, x: Any, *targets: Any) -> NonFinite | 
 
     The batch, the weights and the statistics are looked at first, then the output of each layer in turn, the
     loss, and the gradients from the last layer to the first. Of nested layers the innermost is named. All is
-    left as it was: weights, gradients, statistics, and the counters of dropout.
+    left as it was: weights, gradients, statistics, the counters of dropout, and a forward without a backward.
 
     Args:
         model: a layer, or a `MixedPrecision`.
@@ -191,12 +191,14 @@ def _inside(path: str, outer: str) -> bool:
 
 @contextmanager
 def _unchanged(model: Layer) -> Iterator[None]:
-    """Put back the buffers and the gradients in the end."""
+    """Put back the buffers, the gradients, and what a forward has kept for its backward."""
+    step = model._step
     buffers = [(buffer, buffer.data.copy()) for _, buffer in model.buffers()]
     grads = [(p, None if p.grad is None else p.grad.copy()) for p in model.parameters()]
     try:
         yield
     finally:
+        model._step = step
         for buffer, data in buffers:
             buffer.data = data
         for p, grad in grads:

@@ -97,8 +97,10 @@ def test_a_finite_batch_has_none() -> None:
 def test_the_search_leaves_everything_as_it_was(kind) -> None:
     model = nested("7", Spoiled(kind, np.nan))
     model[6].weight.grad = xp.ones((8, 3), "float32")
+    model.forward(X[:2])
     before = model.state()
     find_nonfinite(model, LOSS, X, LABELS)
+    assert model._step[0].shape == (2, 3)
     for name, value in model.state().items():
         np.testing.assert_array_equal(value, before[name])
     assert model[1].weight.grad is None
