@@ -2,10 +2,8 @@
 
 from minidl import layers
 from minidl.backend import xp
-from minidl.interop.onnx.graph import Graph, Row, Value
+from minidl.interop.onnx.graph import INT64, Graph, Row, Value
 from minidl.layers import Parameter
-
-INT64 = 7  # the number of this type in ONNX
 
 
 def linear(graph: Graph, layer: layers.Linear, x: Value) -> str:

@@ -1,16 +1,14 @@
 """A model as an ONNX file, for every program that runs one."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 from minidl.backend import Array, asarray, xp
 from minidl.files import PathLike, replacing
 from minidl.interop.onnx import activations, attention, containers, dense, images, norms, pools, recurrent
-from minidl.interop.onnx.graph import Graph, Row, Value, each, parts
+from minidl.interop.onnx.graph import Graph, Row, Value, Writer, each, parts
 from minidl.interop.onnx.model import load_onnx, to_bytes
 from minidl.layers import Layer
-
-OwnWriter: TypeAlias = "Callable[[Graph, Any, Any], Any]"
 
 # How every layer of minidl is written.
 WRITERS: dict[type[Layer], Row] = {
@@ -26,7 +24,7 @@ WRITERS: dict[type[Layer], Row] = {
 
 
 def to_onnx(
-    model: Layer, path: PathLike, example: Any, writers: Mapping[type[Layer], OwnWriter] | None = None
+    model: Layer, path: PathLike, example: Any, writers: Mapping[type[Layer], Writer] | None = None
 ) -> None:
     """Write a model as it is in evaluation to an ONNX file, all or nothing.
 
@@ -40,7 +38,7 @@ def to_onnx(
         example: an input (N, ...), one sample is enough; a tuple of arrays for a layer that takes several.
             The inputs of the graph are named ``x``, or ``x0``, ``x1`` and so on; the outputs ``y``, likewise.
         writers: for layers of one's own, by their class, a function ``f(graph, layer, x)`` that adds nodes by
-            ``graph.add`` and returns the name of its output; see `minidl.interop.onnx.graph.Graph`.
+            ``graph.add`` and returns the name of its output; docs/interop.md shows one.
 
     Raises:
         ImportError: the package onnx is not installed.
@@ -62,8 +60,8 @@ def to_onnx(
     arrays = each(example, asarray)
     expected = _check_batch(model, arrays)
     graph = Graph(model, {**WRITERS, **_rows(writers or {})})
-    inputs = [Value(graph.fresh(name), array) for name, array in _named("x", arrays)]
-    names = [graph.fresh(name) for name, _ in _named("y", expected)]
+    inputs = [Value(graph.fresh(name), array) for name, array in _numbered("x", arrays)]
+    names = [graph.fresh(name) for name, _ in _numbered("y", expected)]
     found = graph.layer(model, tuple(inputs) if isinstance(example, tuple) else inputs[0])
     outputs = [graph.arranged(value, first=False) for value in parts(found)]
     graph.prune(outputs)
@@ -72,7 +70,7 @@ def to_onnx(
         file.write(content)
 
 
-def _named(letter: str, arrays: Any) -> list[tuple[str, Array]]:
+def _numbered(letter: str, arrays: Any) -> list[tuple[str, Array]]:
     """Return arrays with their names: numbered if there is a tuple of them."""
     return (
         [(f"{letter}{i}", a) for i, a in enumerate(arrays)]

@@ -11,6 +11,8 @@ from minidl.backend import Array, asarray, to_numpy, xp
 from minidl.files import HostArray
 from minidl.layers import Buffer, Layer, Parameter
 
+FLOAT, INT64, FLOAT16 = 1, 7, 10  # the numbers that these types have in ONNX
+
 # How a writer wants its input: as the model has it, channels last; with the channels on axis 1, as ONNX's
 # convolutions have them; in either of the two; or, in a container, with whatever its parts want.
 Layout: TypeAlias = Literal["last", "first", "either", "parts"]

@@ -2,7 +2,7 @@
 
 from minidl import layers
 from minidl.backend import xp
-from minidl.interop.onnx.graph import Graph, Row, Value
+from minidl.interop.onnx.graph import FLOAT, FLOAT16, Graph, Row, Value
 
 
 def batch_norm(graph: Graph, layer: layers.BatchNorm, x: Value) -> str:
@@ -50,8 +50,6 @@ def rms_norm(graph: Graph, layer: layers.RMSNorm, x: Value) -> str:
     narrow = graph.add("Cast", normal, to=FLOAT16) if half else normal
     return graph.add("Mul", narrow, graph.parameter(layer.weight))
 
-
-FLOAT, FLOAT16 = 1, 10  # the numbers of these types in ONNX
 
 ROWS = {
     layers.BatchNorm: Row("first", batch_norm),
