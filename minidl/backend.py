@@ -103,7 +103,7 @@ def asarray(a: object, dtype: Any = None) -> Array:
         a = to_numpy(a)
     elif hasattr(a, "__dlpack_device__") and not isinstance(a, (np.ndarray, np.generic, xp.ndarray)):
         a = _shared(a)
-    array = None if a is None or isinstance(a, (str, bytes)) else _numbers(a, dtype)
+    array: Array | None = None if a is None or isinstance(a, (str, bytes)) else _numbers(a, dtype)
     if array is None or array.dtype.kind in "OSU":
         raise TypeError(f"asarray: expected an array or numbers, got {type(a).__name__}")
     if dtype is None and array.dtype == np.float64 and not hasattr(a, "dtype"):
@@ -121,21 +121,16 @@ def _numbers(a: Any, dtype: Any) -> Any:
         return None
 
 
-HOST = (1, 3)  # DLPack's numbers for the memory of the CPU; 3 is a part of it that a GPU reaches
-
-
 def _shared(a: Any) -> Any:
     """Return another library's array through DLPack, without a copy: NumPy's on the host, else CuPy's."""
     if any(base.__module__ == "minidl.tensor" for base in type(a).__mro__):
         return a.data
     kind = f"{_module_of(a)}.{type(a).__name__} of dtype {getattr(a, 'dtype', 'unknown')}"
-    if getattr(a, "requires_grad", False):
-        raise TypeError(f"asarray: a {kind} that requires a gradient would lose it; pass tensor.detach()")
     try:
-        host = a.__dlpack_device__()[0] in HOST
+        host = a.__dlpack_device__()[0] in (1, 3)  # DLPack's numbers for memory of the CPU
         if not host and name == "numpy":
             raise BufferError(f"it is on {getattr(a, 'device', 'another device')}; pass tensor.cpu()")
-        return np.from_dlpack(a) if host else xp.from_dlpack(a)
+        return (np if host else xp).from_dlpack(a)  # PyTorch's own error says what to do about a gradient
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         remedy = "; pass tensor.float()" if "bfloat16" in kind else ""
         raise TypeError(f"asarray: {name} cannot share a {kind}: {error}{remedy}") from error
@@ -151,10 +146,9 @@ def to_numpy(a: object) -> "npt.NDArray[Any]":
     return a.get() if _module_of(a) == "cupy" and hasattr(a, "get") else np.asarray(a)
 
 
-def copy_into(destination: Array, source: object) -> None:
+def copy_into(destination: Any, source: object) -> None:
     """Overwrite an array, of the host or of the device, with equally shaped values from either."""
-    host = isinstance(destination, np.ndarray)
-    destination[...] = to_numpy(source) if host else xp.asarray(source)
+    destination[...] = to_numpy(source) if isinstance(destination, np.ndarray) else xp.asarray(source)
 
 
 def silent_overflow(invalid: bool = False) -> "np.errstate":
@@ -227,8 +221,7 @@ def check_seed(seed: Seed) -> Seed:
             f"seed: expected an int, a numpy.random.Generator or None, got {type(seed).__name__}; "
             "use numpy.random.default_rng(...) for a generator"
         )
-    number = check_int(seed, "seed", "seed")
-    if number < 0:
+    if (number := check_int(seed, "seed", "seed")) < 0:
         raise ValueError(f"seed: expected an int of at least 0, got {number}")
     return number
 
@@ -265,8 +258,7 @@ def random_lanes(seed: int, counter: int, size: int) -> Array:
 
     Philox (Salmon et al., 2011) runs on the host for both backends, so that both see the same numbers.
     """
-    key = np.array([seed, counter], dtype=np.uint64)
-    words = np.random.Philox(key=key).random_raw(-(-size // 4))
+    words = np.random.Philox(key=np.array([seed, counter], dtype=np.uint64)).random_raw(-(-size // 4))
     return xp.asarray(words.astype("<u8", copy=False).view("<u2")[:size])
 
 

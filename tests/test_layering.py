@@ -26,7 +26,7 @@ NUMPY = {
     "init": "weights are drawn on the host, so that both backends start equal",
     "data": "files and shuffles are the host's",
     "files": "a weights file is read and written on the host",
-    "interop.eject": "its scripts are for machines with NumPy alone",
+    "interop.numpy_script": "its scripts are for machines with NumPy alone",
     "interop.pytorch": "the weights of others come from the host and go there",
     "optim.groups": "settings and saved states come from the host, as NumPy's numbers too",
     "testing": "the checks compute their references on the host",

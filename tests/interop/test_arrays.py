@@ -159,9 +159,7 @@ class TestPyTorch:
     def test_what_cannot_be_shared_says_what_to_pass(self, torch) -> None:
         grad = torch.ones(2, requires_grad=True)
         for tensor in (grad, grad * 2, torch.nn.Linear(2, 2).weight):
-            with pytest.raises(
-                TypeError, match=r"requires a gradient would lose it; pass tensor\.detach\(\)"
-            ):
+            with pytest.raises(TypeError, match=r"asarray: .*require gradient, use tensor\.detach\(\)"):
                 asarray(tensor)
         with pytest.raises(TypeError, match=r"of dtype torch\.bfloat16.*; pass tensor\.float\(\)"):
             asarray(torch.ones(2, dtype=torch.bfloat16))

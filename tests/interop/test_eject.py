@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minidl
 from minidl import layers, optim
 from minidl.interop import eject
-from minidl.interop.eject.sources import FUNCTIONS
-from minidl.interop.eject.table import CONTAINERS, RECURRENT, RULES
+from minidl.interop.numpy_script.sources import FUNCTIONS
+from minidl.interop.numpy_script.table import CONTAINERS, RECURRENT, RULES
 
 IMAGES, STEPS, ROWS = (3, 8, 7, 4), (3, 5, 4), (6, 4)
 BARE = """
@@ -199,6 +201,47 @@ def test_single_precision_stays_single(tmp_path, case) -> None:
     assert y[0].dtype == np.float32
     dx, g = names["backward"](y[0], y[1], p)
     assert {dx.dtype, *(gradient.dtype for gradient in g.values())} == {np.dtype("float32")}
+
+
+def drawn_layer(data: st.DataObject, channels: int, depth: int = 0) -> minidl.Layer:
+    """A layer of images that keeps their shape."""
+    plain = {
+        "conv": lambda: Conv(
+            channels, channels, 3, padding="same", groups=data.draw(st.sampled_from([1, channels]))
+        ),
+        "dense": lambda: minidl.Linear(channels, channels, bias=data.draw(st.booleans())),
+        "norm": lambda: data.draw(
+            st.sampled_from([minidl.BatchNorm, minidl.LayerNorm, minidl.RMSNorm, minidl.InstanceNorm])
+        )(channels),
+        "smooth": lambda: data.draw(
+            st.sampled_from([minidl.Tanh, minidl.GELU, minidl.SiLU, minidl.Softmax])
+        )(),
+        "pool": lambda: AvgPool(3, stride=1, padding=1),
+        "dropout": lambda: minidl.Dropout(0.5),
+    }
+    nested = {
+        "chain": lambda: minidl.Sequential([drawn_layer(data, channels, depth + 1) for _ in range(2)]),
+        "residual": lambda: minidl.Residual(drawn_layer(data, channels, depth + 1)),
+        "parallel": lambda: minidl.Parallel(
+            *[drawn_layer(data, channels, depth + 1) for _ in range(2)], merge="add"
+        ),
+    }
+    return data.draw(st.sampled_from([*plain.values(), *(nested.values() if depth < 2 else ())]))()
+
+
+@given(st.data())
+def test_drawn_models_and_their_gradients_are_written(tmp_path_factory, data) -> None:
+    channels = data.draw(st.integers(2, 3))
+    body = [drawn_layer(data, channels) for _ in range(data.draw(st.integers(1, 4)))]
+    shared = [body[0]] if data.draw(st.booleans()) else []
+    model = minidl.Sequential(*body, *shared, minidl.GlobalAvgPool(), minidl.Linear(channels, 2))
+    settled(model)
+    names, p = written(tmp_path_factory.mktemp("net"), model, drawn((2, 4, 3, channels)), backward=True)
+    x = drawn((3, 5, 4, channels), seed=1)  # another image size than the example's
+    y, kept = names["forward"](x, p)
+    np.testing.assert_allclose(y, model.predict(x), rtol=1e-9, atol=1e-10)
+    dx, _ = names["backward"](np.ones_like(y), kept, p)
+    np.testing.assert_allclose(dx, model.eval().vjp(x)[1](np.ones_like(y))[0], rtol=1e-7, atol=1e-9)
 
 
 def digits_net(seed: int) -> minidl.Sequential:

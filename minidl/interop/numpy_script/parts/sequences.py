@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.interop.eject.parts.activations import sigmoid, softmax
-from minidl.interop.eject.parts.dense import linear
+from minidl.interop.numpy_script.parts.activations import sigmoid, softmax
+from minidl.interop.numpy_script.parts.dense import linear
 
 Array = np.ndarray[Any, Any]
 Weights = list[tuple[Any, ...]]

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from minidl import layers
 from minidl.backend import Array
-from minidl.interop.eject.sources import FUNCTIONS
-from minidl.interop.eject.table import RECURRENT, Rule, known, rule_of
+from minidl.interop.numpy_script.sources import FUNCTIONS
+from minidl.interop.numpy_script.table import RECURRENT, Rule, known, rule_of
 from minidl.layers.base import Layer
 
 WIDTH = 88  # of a call, beside the variables that it is assigned to

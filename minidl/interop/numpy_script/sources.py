@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CodeType
 from typing import Any
 
-from minidl.interop.eject.parts import activations, dense, images, norms, sequences, updates
+from minidl.interop.numpy_script.parts import activations, dense, images, norms, sequences, updates
 
 MODULES = (dense, activations, images, norms, sequences, updates)
 FUNCTIONS: dict[str, Callable[..., Any]] = {

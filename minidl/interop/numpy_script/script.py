@@ -4,8 +4,8 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from minidl.interop.eject.sources import texts
-from minidl.interop.eject.writer import Writer
+from minidl.interop.numpy_script.sources import texts
+from minidl.interop.numpy_script.writer import Writer
 
 ALIASES = {  # names of the annotations, which a script need not import
     "Any": "Any = object",

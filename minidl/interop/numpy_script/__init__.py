@@ -11,8 +11,8 @@ import numpy as np
 from minidl import layers
 from minidl.backend import Array, asarray, to_numpy
 from minidl.files import PathLike, replacing
-from minidl.interop.eject.script import assemble
-from minidl.interop.eject.writer import Value, Writer, shape_of
+from minidl.interop.numpy_script.script import assemble
+from minidl.interop.numpy_script.writer import Value, Writer, shape_of
 from minidl.layers.base import Layer
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
@@ -28,7 +28,7 @@ def eject(model: Layer, path: PathLike, example: Any = None, *, backward: bool =
     normalisation uses its running statistics.
 
     Args:
-        model: made of the layers in the table ``minidl/interop/eject/table.py``, in float32 or float64.
+        model: made of the layers that the page on interoperation lists, in float32 or float64.
         path: the script, ``*.py``; the weights are written to the same name with ``.npz``, without pickle.
         example: a batch of inputs; drawn where the first layer tells its shape.
         backward: write the backward and two updates too, SGD and Adam. Recurrent and attention layers have
