@@ -105,7 +105,7 @@ def methods(source: str) -> Iterator[Use]:
             and hasattr(np.ndarray, node.attr)
             and not node.attr.startswith("__")
         ):
-            if chain(node)[:1] and chain(node)[0] in ("xp", "np", "self", "ops", "F", "math", "st", "minidl"):
+            if chain(node)[:1] and chain(node)[0] in ("xp", "np", "json", "self", "ops", "F", "math", "st", "minidl"):
                 continue
             yield _use(node, (node.attr,), called.get(id(node)))
 
