@@ -7,7 +7,7 @@ from minidl.backend import Array, Seed, check_int, to_numpy, xp
 from minidl.layers.base import Layer, Pullback
 from minidl.layers.parameter import Buffer, Parameter
 from minidl.ops._options import read_number
-from minidl.ops.norm import Peers, check_eps, shared_batch_norm
+from minidl.ops.norm import Peers, check_eps, moved, shared_batch_norm
 
 
 class _Scaled(Layer):
@@ -124,7 +124,7 @@ class BatchNorm(_Affine):
         """Move the running statistics towards those of a batch."""
         weight = self._share_of_batch() if self.momentum is None else self.momentum
         for running, new in ((self.running_mean, mean), (self.running_var, var)):
-            running.data = (1 - weight) * running.data + weight * new
+            running.data = moved(running.data, new, weight)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.momentum == 0.1 else f", momentum={self.momentum}")

@@ -278,6 +278,7 @@ def im2row(x: Array, window: Window) -> Array:
     return rows.reshape(len(x), *window.output, math.prod(window.kernel), x.shape[-1])
 
 
+@fused("windows:row2im")
 def row2im(entries: Array, window: Window) -> Array:
     """Add entries ``(K, N, *output, C)`` of rows back to where they came from: the adjoint of `im2row`."""
     x = xp.zeros((entries.shape[1], *window.size, entries.shape[-1]), dtype=entries.dtype)

@@ -125,6 +125,7 @@ def _correlate(x: Array, kernel: Array, window: Window, b: Array | None = None) 
     return y.reshape(len(x), *window.output, groups * outputs)
 
 
+@fused("windows:weight_gradient")
 def _weight_gradient(x: Array, drows: Array, window: Window) -> Array:
     """dw = im2row(x)^T dy with dy (G, M, O / G)."""
     groups, _, outputs = drows.shape

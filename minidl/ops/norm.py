@@ -110,6 +110,12 @@ def batch_norm_inference(
     return y, pullback
 
 
+@fused("batch_norm:moved")
+def moved(running: Array, new: Array, weight: float) -> Array:
+    """Return running statistics, moved towards those of a batch."""
+    return (1 - weight) * running + weight * new
+
+
 @fused("layer_norm:layer_norm")
 def layer_norm(
     x: Array,

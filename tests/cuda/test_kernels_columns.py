@@ -93,6 +93,14 @@ def test_a_variance_is_not_lost_beside_a_large_mean() -> None:
         np.testing.assert_allclose(to_numpy(var), exact, rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_running_statistics_move_by_the_bits_of_the_formula(dtype: str) -> None:
+    draw = Draws(4, dtype)
+    running_mean, new = draw(300), draw(300)
+    with running("forward"):
+        equal(norms.moved(running_mean, new, 0.1), formula(norm.moved)(running_mean, new, 0.1))
+
+
 def test_a_gradient_that_nobody_wants_is_not_computed() -> None:
     draw = Draws(3, "float32")
     with running(None):

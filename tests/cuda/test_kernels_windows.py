@@ -94,17 +94,22 @@ def test_rows_to_windows(setting: Any, behind: bool, dtype: str, mode: Any, seed
     formula(_lowering.scatter)(rows, want, window)
     with running(mode):
         assert windows.scatter(rows, x, window) is None
+        equal(windows.row2im(rows, window), formula(_lowering.row2im)(rows, window))
     equal(x, want)
 
 
 @given(setting=settings(), outputs=st.integers(1, 5), mode=modes, seed=seeds)
-def test_the_input_gradient_of_a_convolution(setting: Any, outputs: int, mode: Any, seed: int) -> None:
+def test_the_gradients_of_a_convolution(setting: Any, outputs: int, mode: Any, seed: int) -> None:
     shape, options = setting
     draw, window = Draws(seed, "float64"), make_window(shape[1:-1], owner="test", **options)
     dy, w = draw(shape[0], *window.output, outputs), draw(*window.kernel, shape[-1], outputs)
-    with running(mode):
+    x, drows = draw(*shape), dy.reshape(1, -1, outputs)
+    tile = [1, 100, _lowering.TILE][seed % 3]
+    with running(mode), mock.patch.object(_lowering, "TILE", tile):
         got = windows.input_gradient(dy, w, window, 1)
-    close(got, formula(conv._input_gradient)(dy, w, window, 1), "float64")
+        dw = windows.weight_gradient(x, drows, window)
+    close(got, formula(conv._input_gradient)(dy, w, window, 1), "float64", beside=(dy,))
+    close(dw, formula(conv._weight_gradient)(x, drows, window), "float64", beside=(dy,))
 
 
 def test_a_convolution_and_its_gradients_are_one_product_each() -> None:
@@ -131,6 +136,7 @@ def _kernels_in_place() -> Any:
     chosen = {
         "lowered": replaced(formula(_lowering.lowered), "windows:lowered"),
         "_input_gradient": replaced(formula(conv._input_gradient), "windows:input_gradient"),
+        "_weight_gradient": replaced(formula(conv._weight_gradient), "windows:weight_gradient"),
     }
     return mock.patch.multiple(conv, **chosen)
 

@@ -388,9 +388,9 @@ OF_NORMS = [
     ),
     Mutant(
         "batch norm: momentum the other way round",
-        "layers.norm:BatchNorm._advance",
-        "(1 - weight) * running.data + weight * new",
-        "weight * running.data + (1 - weight) * new",
+        "ops.norm:moved",
+        "(1 - weight) * running + weight * new",
+        "weight * running + (1 - weight) * new",
         STATISTICS,
     ),
     Mutant(

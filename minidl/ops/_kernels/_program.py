@@ -145,6 +145,8 @@ def takes(x: object, *others: Array | None) -> bool:
 
 def packed(x: Array, dtype: Any = None) -> Array:
     """Return an array whose memory a kernel can walk through: contiguous, and of the dtype wanted."""
+    if x.flags.c_contiguous and (dtype is None or x.dtype == dtype):
+        return x
     return xp.ascontiguousarray(x, dtype=x.dtype if dtype is None else dtype).reshape(x.shape)
 
 

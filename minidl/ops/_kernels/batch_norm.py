@@ -128,6 +128,11 @@ extern "C" __global__ void batch_norm_back(const T* x, const T* dy, const W* mea
   }
 }
 
+extern "C" __global__ void moved(const T* running, const T* batch, T* out, Int count, double weight,
+                                 double kept) {
+  EACH(i, count) out[i] = (T)((W)kept * (W)running[i] + (W)weight * (W)batch[i]);
+}
+
 extern "C" __global__ void scale_columns(const T* dy, const W* var, const T* w, T* dx, Int count, Int columns,
                                          double eps, bool has_w) {
   EACH(i, count) {
@@ -204,6 +209,16 @@ def batch_norm_inference(
         return dx, None if w is None else dw, None if b is None else db
 
     return y, pullback
+
+
+def moved(running: Array, new: Array, weight: float) -> Any:
+    """Return running statistics, moved towards those of a batch."""
+    if not takes(running, new) or new.shape != running.shape:
+        return NotImplemented
+    out = xp.empty(running.shape, dtype=running.dtype)
+    arrays = packed(running), packed(new), out
+    PROGRAM.each("moved", running.dtype, running.size, *arrays, running.size, float(weight), 1.0 - weight)
+    return out
 
 
 def _channel_gradients(x: Array, dy: Array, mean: Array, var: Array, eps: float) -> tuple[Array, ...]:

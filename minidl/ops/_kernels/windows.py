@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minidl.backend import Array, xp
+from minidl.ops import _lowering
 from minidl.ops._kernels._program import Program, packed, takes
 from minidl.ops._lowering import Window, tiles
 
@@ -73,12 +74,13 @@ extern "C" __global__ void im2row(const T* x, T* rows, Int count, Int windows, I
   }
 }
 
-// adds to each pixel what the windows hold that see it; entry k of window m is at k by_entry + m by_window
+// makes each pixel of what the windows hold that see it, or adds that to it; entry k of window m begins at
+// k by_entry + m by_window
 extern "C" __global__ void row2im(const T* entries, T* x, Int count, Int channels, Int by_entry,
-                                  Int by_window, WINDOW_OF) {
+                                  Int by_window, bool adds, WINDOW_OF) {
   EACH(i, count) {
     LOCATE(i, n, channels)
-    W sum = (W)x[i];
+    W sum = adds ? (W)x[i] : (W)0;
     EACH_TAP(k0, k1, k2) {
       SEEN_BY(0) SEEN_BY(1) SEEN_BY(2)
       sum = (W)(T)(sum + (W)entries[TAP * by_entry + OUTPUT * by_window + c]);
@@ -138,10 +140,24 @@ def _lower(x: Array, rows: Array, window: Window, groups: int) -> None:
     )
 
 
+def row2im(entries: Array, window: Window) -> Any:
+    """Add entries ``(K, N, *output, C)`` of rows back to where they came from: the adjoint of `im2row`."""
+    if not takes(entries) or not math.prod(window.size):
+        return NotImplemented
+    x = xp.empty((entries.shape[1], *window.size, entries.shape[-1]), dtype=entries.dtype)
+    _gather(entries, x, window, adds=False)
+    return x
+
+
 def scatter(entries: Array, x: Array, window: Window) -> Any:
     """Add entries ``(K, N, *output, C)`` to the pixels of x that they stand for."""
     if not takes(x, entries) or not entries.size or not x.flags.c_contiguous:
         return NotImplemented
+    _gather(entries, x, window, adds=True)
+    return None
+
+
+def _gather(entries: Array, x: Array, window: Window, adds: bool) -> None:
     channels, behind = x.shape[-1], xp.moveaxis(entries, 0, -2)
     if behind.flags.c_contiguous:  # (N, *output, K, C) in memory, as a product makes them
         by_entry, by_window, entries = channels, len(entries) * channels, behind
@@ -149,9 +165,9 @@ def scatter(entries: Array, x: Array, window: Window) -> Any:
         entries = packed(entries)
         by_entry, by_window = entries[0].size, channels
     PROGRAM.each(
-        *("row2im", x.dtype, x.size, entries, x, x.size, channels, by_entry, by_window), *arguments(window)
+        *("row2im", x.dtype, x.size, entries, x, x.size, channels, by_entry, by_window, adds),
+        *arguments(window),
     )
-    return None
 
 
 def input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Any:
@@ -161,10 +177,23 @@ def input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Any:
     outputs, channels = w.shape[-1], w.shape[-2]
     kernel = w.reshape(-1, outputs).T
     rows = dy.reshape(-1, outputs)
-    dx = xp.zeros((len(dy), *window.size, channels), dtype=dy.dtype)
-    for tile in tiles(len(dy), window, kernel.shape[1] * dy.itemsize, channels):
+    plan = tiles(len(dy), window, kernel.shape[1] * dy.itemsize, channels)
+    adds = plan[0].window.output != window.output  # tiles of lines share pixels, those of images do not
+    dx = (xp.zeros if adds else xp.empty)((len(dy), *window.size, channels), dtype=dy.dtype)
+    for tile in plan:
         part, count = dx[tile.images], math.prod(window.kernel)
         drows = xp.matmul(rows[tile.windows], kernel)
         drows = drows.reshape(len(part), *tile.window.output, count, channels)
-        scatter(xp.moveaxis(drows, -2, 0), part, tile.window)
+        _gather(xp.moveaxis(drows, -2, 0), part, tile.window, adds)
     return dx
+
+
+def weight_gradient(x: Array, drows: Array, window: Window) -> Any:
+    """dw = im2row(x)^T dy with dy (1, M, O), and no sum over tiles where there is one."""
+    if not takes(x, drows) or len(drows) != 1:
+        return NotImplemented
+    dw = None
+    for seen, rows in _lowering.lowered(x, window, 1, drows.shape[-1]):
+        part = xp.matmul(rows[0].T, drows[0, seen])
+        dw = part if dw is None else dw + part
+    return NotImplemented if dw is None else dw[:, None]
