@@ -7,6 +7,9 @@
 import importlib
 from typing import Any
 
+from minidl.testing.compare import BackendDifference as BackendDifference
+from minidl.testing.compare import BackendReport as BackendReport
+from minidl.testing.compare import compare_backends as compare_backends
 from minidl.testing.gradients import check_gradients as check_gradients
 from minidl.testing.layer import LayerCheck as LayerCheck
 from minidl.testing.layer import LayerError as LayerError
