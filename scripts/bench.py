@@ -40,7 +40,8 @@ def groups(parts: list[str], torch: bool, only: str) -> list[Group]:
         out.append(("memory", "VGG-like step, batch 256", peers))
         out += [("memory", f"convolution, kernel {kernel}", ["minidl"]) for kernel in (3, 7)]
     if "files" in parts:
-        out += [("files", name, contenders) for name, contenders in FILES.items()]
+        theirs = importlib.util.find_spec("safetensors") is not None
+        out += [("files", name, all_of_them if theirs else ["minidl"]) for name, all_of_them in FILES.items()]
     if "import" in parts:
         out.append(("import", "import", ["numpy", *peers]))
     out = [group for group in out if only.lower() in group[1].lower()]

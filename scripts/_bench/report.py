@@ -183,19 +183,19 @@ def _files(timings: Timings) -> Table:
     for name in FILES:
         ours, theirs = timings.median(name, "minidl"), timings.median(name, "safetensors")
         synced = timings.median(name, "safetensors+fsync")
-        if ours is None or theirs is None:
+        if ours is None:
             continue
         growth = max(
             (row["files"] for row in timings.of(name, "minidl") if row["files"] is not None), default=0
         )
         peak = 1 + growth  # with the model itself
-        met = theirs / ours >= FILE_SPEED_BAR and peak <= FILE_MEMORY_BAR + TIE
+        met = theirs and theirs / ours >= FILE_SPEED_BAR and peak <= FILE_MEMORY_BAR + TIE
         table.rows.append(
             [
                 name,
                 *[_milliseconds(seconds) for seconds in (ours, theirs, synced)],
                 *[_ratio(theirs, ours), _ratio(synced, ours), f"{FILE_SPEED_BAR:g}"],
-                *[f"{peak:.2f}", f"{FILE_MEMORY_BAR:g}", "met" if met else "missed"],
+                *[f"{peak:.2f}", f"{FILE_MEMORY_BAR:g}", "met" if met else "missed" if theirs else "-"],
             ]
         )
     return table

@@ -126,6 +126,11 @@ class TestReport:
         assert table.rows[0][-1] == result
         assert table.rows[0][5] == f"{1.2 / seconds:.2f}"
 
+    def test_without_safetensors_files_have_times_but_no_verdict(self, report: ModuleType) -> None:
+        (table,) = report.tables([row("load 1 GiB", "minidl", 1.5, files=1.0)], ["files"])
+        assert table.rows[0][:3] == ["load 1 GiB", "1.50e+03", "-"]
+        assert table.rows[0][-1] == "-"
+
     def test_disturbances_are_told(self, report: ModuleType) -> None:
         results = [
             row(LENET, "minidl", 0.05, disturbed=True, watched=True) | {"dropped": 3},
