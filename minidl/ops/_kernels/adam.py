@@ -1,4 +1,4 @@
-"""Adam and its relatives: one launch for a step over the flat buffer, where the formulas take 12 to 16.
+"""Adam and its relatives: one launch for a step over the flat buffer, where the formulas take 10 to 16.
 
 Adam's formula moves some 29 arrays through memory, its kernel 7: it reads p, g, mean and square and writes
 all but g. Numbers are rounded in the order of the formulas, so the results are the same to the bit.

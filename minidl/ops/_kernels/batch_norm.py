@@ -1,4 +1,4 @@
-"""Batch norm: three launches each way, where the formula takes some 18 and 20 and makes an array in each.
+"""Batch norm: three launches each way, where the formula takes 17 and 18 and makes an array in each.
 
 x is read three times and y written, back x and dy are read twice and dx is written. Statistics are kept in
 single precision at least, and merged from means and squared deviations, so no large numbers are subtracted.

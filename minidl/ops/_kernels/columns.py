@@ -1,4 +1,4 @@
-"""Sums over the rows of each column: two launches in place of eight, in an order that the shape alone fixes.
+"""Sums over the rows of each column: two launches in place of four, in an order that the shape alone fixes.
 
 The rows are cut into chunks; a block takes one chunk of some neighbouring columns, then one block for each
 column adds up the chunks.

@@ -1,4 +1,4 @@
-"""Layer norm: one launch forward and three back, where the formula takes some 10 and 14.
+"""Layer norm: one launch forward and three back, where the formula takes 12 and 18.
 
 A row is read three times, of which memory serves one; the two statistics of each row are all that is kept.
 """

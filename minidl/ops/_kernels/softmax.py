@@ -1,4 +1,4 @@
-"""Softmax and log-softmax: one launch each way where the formulas take five, and no array in between.
+"""Softmax and log-softmax: one launch each way where the formulas take 4 to 6, and no array in between.
 
 Forward x is read three times (of which memory serves one, the rest comes from the cache) and y written once.
 """
