@@ -195,6 +195,7 @@ def test_single_precision_stays_single(tmp_path, case) -> None:
     layer.astype("float32")
     x = drawn(shape, dtype="float32")
     names, p = written(tmp_path, layer, x, backward=case in CASES)
+    names.update(FUNCTIONS)  # those that the script's are copies of
     y = names["forward"](x, p)
     if case not in CASES:
         assert y.dtype == np.float32
@@ -380,6 +381,7 @@ def test_training_goes_on_without_minidl(tmp_path) -> None:
     ):
         model = settled(minidl.Sequential(minidl.Linear(4, 8), minidl.Tanh(), minidl.Linear(8, 3)))
         names, p = written(tmp_path, model, None, backward=True)
+        names.update(FUNCTIONS)
         optimizer, criterion, state = make(model.parameters()), minidl.CrossEntropy(), {}
         x, labels = drawn((9, 4), seed=5), np.arange(9) % 3
         for _ in range(4):
@@ -400,6 +402,26 @@ def test_a_shared_layer_has_one_weight_and_the_sum_of_its_gradients(tmp_path) ->
     model = settled(minidl.Sequential(shared, minidl.Tanh(), shared, minidl.Residual(shared)))
     _, p = written(tmp_path, model, None, backward=True)  # which compares the gradients
     assert p.keys() == {"0.weight", "0.bias"}
+
+
+def test_two_tables_side_by_side_have_no_gradient_of_their_words(tmp_path) -> None:
+    for merge in ("add", "concat"):
+        tables = minidl.Parallel(minidl.Embedding(9, 3), minidl.Embedding(9, 3), merge=merge)
+        names, p = written(tmp_path, tables, None, backward=True)
+        y, kept = names["forward"](np.array([[1, 8]]), p)
+        dx, g = names["backward"](y, kept, p)
+        assert dx is None
+        assert g.keys() == {"0.weight", "1.weight"}
+
+
+def test_nothing_is_written_that_differs_from_the_model(tmp_path) -> None:
+    layer = minidl.Linear(4, 3, seed=0)
+    layer.predict = lambda x: minidl.Linear.predict(layer, x) + 0.01
+    with pytest.raises(
+        ValueError, match=r"nothing was written, as the script would differ .* \{'y': .*another one"
+    ):
+        eject(layer, tmp_path / "net.py")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_frozen_layer_has_no_gradient(tmp_path) -> None:
