@@ -79,6 +79,14 @@ def test_full_takes_the_large_counts(script_test, monkeypatch) -> None:
     assert script_test.commands[-1] == ["python", "-m", "pytest", "--cov"]
 
 
+def test_the_stand_in_for_cupy_runs_with_pytest_alone(script_test, monkeypatch) -> None:
+    assert script_test(monkeypatch, "--standin", "tests/ops") == 0
+    assert script_test.commands == [["python", "-m", "pytest", "--standin", "tests/ops"]]
+    script_test.failing = "--standin"
+    assert script_test(monkeypatch, "--standin") == 1
+    assert script_test.commands[1:] == [["python", "-m", "pytest", "--standin"]]
+
+
 def test_torch_is_installed_on_request(script_test, monkeypatch) -> None:
     script_test(monkeypatch, "--all")
     assert "oracles" in script_test.extras

@@ -1,5 +1,6 @@
 """The arrays of the stand-in: NumPy's memory behind an interface that keeps to what CuPy's arrays can do."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -195,11 +196,10 @@ class ndarray(host.Memory):  # noqa: N801
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """NumPy's functions hand over to CuPy's of the same name, where there is one."""
-        import functools
-        import sys
+        from tests.standin.package import modules
 
         try:
-            module = functools.reduce(getattr, function.__module__.split(".")[1:], sys.modules["cupy"])
+            module = functools.reduce(getattr, function.__module__.split(".")[1:], modules()["cupy"])
             ours = getattr(module, function.__name__)
         except AttributeError:
             return NotImplemented

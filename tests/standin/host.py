@@ -73,6 +73,9 @@ def wrapped(result: Any, given: list[Memory]) -> Any:
     return fresh(result)
 
 
+FREE = {"empty", "empty_like"}  # which leave memory as it is
+
+
 def call(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a function of NumPy on the memory of our arrays. NumPy may warn; a GPU does not."""
     given = owners([*args, *kwargs.values()])
@@ -81,10 +84,10 @@ def call(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, A
     with np.errstate(all="ignore"):
         result = function(*host_args, **host_kwargs)
     out = wrapped(result, given)
-    if not all(
-        isinstance(o, Memory) and o._base is not None for o in (out if type(out) is tuple else (out,))
-    ):
-        counting.launch(name)  # more than a view was made
+    parts = out if type(out) is tuple else (out,)
+    only_views = all(isinstance(part, Memory) and part._base is not None for part in parts)
+    if not only_views and name not in FREE:
+        counting.launch(name)
     return out
 
 
@@ -93,6 +96,8 @@ def known_dtype(dtype: Any) -> np.dtype[Any]:
     found = np.dtype(dtype)
     if found.char not in KINDS:
         raise ValueError(f"Unsupported dtype {found}")
+    if not found.isnative:
+        raise ValueError(f"Unsupported dtype {found.str} with big-endian byte-order")
     return found
 
 

@@ -1,5 +1,6 @@
 """The package that plays CuPy: its modules, put together, and the one way to bring it in."""
 
+import functools
 import importlib
 import math
 import os
@@ -53,6 +54,20 @@ NUMPYS = [
 ]
 
 
+DEVICE = [
+    "Stream",
+    "Event",
+    "Device",
+    "alloc_pinned_memory",
+    "PinnedMemoryPointer",
+    "get_current_stream",
+    "get_elapsed_time",
+    "is_available",
+    "using_allocator",
+    "runtime",
+]
+
+
 class Generator:
     """CuPy's generator, with the few methods that it has; its streams are its own."""
 
@@ -100,11 +115,12 @@ def _erf(x: Any) -> Any:
     return host.call("erf", lambda a: np.asarray(each(a), dtype=a.dtype), (x,), {})
 
 
+@functools.cache
 def modules() -> dict[str, ModuleType]:
     """Return the modules of the stand-in by the names under which CuPy's are imported."""
     tricks = _module("cupy.lib.stride_tricks", as_strided=functions.as_strided)
     lib = _module("cupy.lib", stride_tricks=tricks)
-    device = _module("cupy.cuda", **{k: v for k, v in vars(cuda).items() if not k.startswith("_")})
+    device = _module("cupy.cuda", **{k: getattr(cuda, k) for k in DEVICE})
     random = _module("cupy.random", default_rng=Generator, Generator=Generator)
     cupy = _module(
         "cupy",
