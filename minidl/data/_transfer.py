@@ -39,8 +39,7 @@ def _in_flight(batches: Iterator[Any], count: int) -> Iterator[Any]:
         while flying:
             yield _landed(*flying.pop(0))
     finally:
-        for batch, event in flying:
-            _landed(batch, event)
+        _landed(None, sender.stream.record())
 
 
 def _landed(batch: Any, event: Any) -> Any:

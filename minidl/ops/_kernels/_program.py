@@ -13,7 +13,7 @@ from minidl.backend import Array, xp
 
 THREADS = 256
 BLOCKS = 1 << 16  # more work than that goes round
-OPTIONS = ("-std=c++11", "-fmad=false")  # a product and a sum are rounded one by one, as NumPy does
+OPTIONS = ("-std=c++17", "-fmad=false")  # a product and a sum are rounded one by one, as NumPy does
 TYPES = {"float16": ("half_t", "float"), "float32": ("float", "float"), "float64": ("double", "double")}
 
 PRELUDE = """

@@ -7,7 +7,7 @@ column adds up the chunks.
 from typing import Any
 
 from minidl.backend import Array, xp
-from minidl.ops._kernels._program import THREADS, Program, block_for, packed, takes
+from minidl.ops._kernels._program import THREADS, Program, packed, takes
 
 COLUMNS = """
 // A block is `lanes` rows of `width` threads, one for each of some neighbouring columns.
@@ -69,7 +69,7 @@ extern "C" __global__ void total_columns(const W* partial, T* sums, Int columns,
 
 def cut(rows: int, columns: int) -> tuple[int, int, int]:
     """Return how many blocks there are, how many chunks of rows, and how many columns side by side."""
-    width = min(THREADS, block_for(columns))
+    width = min(THREADS, 1 << (columns - 1).bit_length())
     tiles, lanes = -(-columns // width), THREADS // width
     chunks = max(1, min(-(-rows // (8 * lanes)), max(1, 1024 // tiles)))
     return tiles * chunks, chunks, width

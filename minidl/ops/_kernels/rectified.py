@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.backend import Array
+from minidl.ops._kernels._program import packed
 from minidl.ops._kernels.activation import add_bias_and_rectify, pulled_back
 from minidl.ops.norm import _column_sums
 
@@ -19,6 +20,7 @@ def rectified(product: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(x: Array, w: Array, b: Array, **options: Any) -> Any:
         y, back = product(x, w, None, **options)
+        y = packed(y)
         add_bias_and_rectify(y, b)
 
         def pullback(dy: Array, *, input_grad: bool = True) -> Any:

@@ -59,18 +59,22 @@ WINDOW = """
 PROGRAM = Program(
     WINDOW
     + """
-// rows (groups, windows, entries, channels of a group)
-extern "C" __global__ void im2row(const T* x, T* rows, Int count, Int windows, Int each, Int groups,
+// rows (groups, windows, entries, channels of a group); each thread copies a run of neighbouring channels, as
+// to find where they are takes longer than to copy one
+extern "C" __global__ void im2row(const T* x, T* rows, Int count, Int run, Int windows, Int each, Int groups,
                                   WINDOW_OF) {
   EACH(i, count) {
-    const Int entries = k0_size * k1_size * k2_size, channel = rest(i, each), cell = over(i, each);
+    const Int entries = k0_size * k1_size * k2_size, runs = over(each, run);
+    const Int channel = rest(i, runs) * run, cell = over(i, runs);
     const Int entry = rest(cell, entries), wide = over(cell, entries);
     const Int group = over(wide, windows), seen = rest(wide, windows);
     LOCATE(seen, o, 1)
     const Int k2 = rest(entry, k2_size), k1 = rest(over(entry, k2_size), k1_size);
     const Int k0 = over(over(entry, k2_size), k1_size);
     const Int p0 = SEES(0), p1 = SEES(1), p2 = SEES(2);
-    rows[i] = ON_IMAGE ? x[PIXEL * groups * each + group * each + channel] : (T)0.0f;
+    const bool inside = ON_IMAGE;
+    const Int from = inside ? (PIXEL * groups + group) * each + channel : 0;
+    for (Int j = 0; j < run; ++j) rows[i * run + j] = inside ? x[from + j] : (T)0.0f;
   }
 }
 
@@ -133,11 +137,10 @@ def _lowered_tiles(x: Array, window: Window, groups: int, outputs: int) -> Itera
 
 def _lower(x: Array, rows: Array, window: Window, groups: int) -> None:
     """Fill rows ``(groups, windows, K C / groups)`` from contiguous images."""
-    count = len(x) * math.prod(window.output)
-    PROGRAM.each(
-        *("im2row", x.dtype, rows.size, x, rows, rows.size, count, x.shape[-1] // groups, groups),
-        *arguments(window),
-    )
+    seen, each = len(x) * math.prod(window.output), x.shape[-1] // groups
+    run = math.gcd(each, 4)
+    count = rows.size // run
+    PROGRAM.each(*("im2row", x.dtype, count, x, rows, count, run, seen, each, groups), *arguments(window))
 
 
 def row2im(entries: Array, window: Window) -> Any:
