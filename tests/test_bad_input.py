@@ -1,6 +1,5 @@
 """Bad input to a whole model: one clear error that names its place, and a model that stays as it was."""
 
-import numpy as np
 import pytest
 
 import minidl
@@ -19,6 +18,7 @@ from minidl.layers import (
     Sequential,
     Softmax,
 )
+from tests.either import np
 
 IMAGES = np.random.default_rng(0).uniform(size=(4, 8, 8, 3)).astype("float32")
 LABELS = np.array([0, 1, 2, 1])

@@ -4,7 +4,6 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from minidl.testing import check_gradients, layer_checks
 from minidl.testing.strategies import extreme_logits, read_only, strided
 from minidl.testing.subject import as_parts
 from tests.cases import LAYERS, LOSSES, OPS, A, LayerCase, LossCase, OpCase
+from tests.either import np
 
 EVERY_OP = pytest.mark.parametrize("case", OPS, ids=str)
 LARGE = 130  # more than an index of 8 bits can count

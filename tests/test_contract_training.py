@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from minidl import backend, init, optim
 from minidl.data import DataLoader
 from minidl.layers import BatchNorm, Dropout, Parameter
 from minidl.tensor import Tensor
+from tests.either import np
 
 Numbers = list[float]
 

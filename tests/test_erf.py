@@ -3,12 +3,12 @@
 import math
 import warnings
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.backend import erf
+from tests.either import np
 
 
 def reference(x):

@@ -9,7 +9,6 @@ import threading
 import tracemalloc
 import weakref
 
-import numpy as np
 import pytest
 
 import minidl
@@ -17,6 +16,7 @@ from minidl import Tensor, no_grad, ops
 from minidl import functional as F
 from minidl.tensor import apply
 from minidl.testing import check_gradients
+from tests.either import np
 
 X, W = np.random.default_rng(0).uniform(0.5, 2.0, size=(2, 3, 3))
 

@@ -2,11 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from minidl import backend, init
 from minidl.backend import to_numpy
+from tests.either import np
 
 RANDOM = {
     init.he_normal: lambda n_in, n_out: 2 / n_in,

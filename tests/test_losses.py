@@ -5,7 +5,6 @@ import math
 import pickle
 import warnings
 
-import numpy as np
 import pytest
 
 from minidl import ops
@@ -27,6 +26,7 @@ from minidl.losses import (
     accuracy,
 )
 from minidl.tensor import Tensor
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(5, 4)) * 3

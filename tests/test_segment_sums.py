@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.backend import segment_sums
+from tests.either import np
 
 
 @given(lengths=st.lists(st.integers(0, 4), min_size=1, max_size=8), columns=st.integers(0, 3))

@@ -1,6 +1,5 @@
 """The summary: shapes, parameters, multiply-adds and bytes of each layer, counted by hand."""
 
-import numpy as np
 import pytest
 
 import minidl
@@ -19,6 +18,7 @@ from minidl.layers import (
     Tanh,
 )
 from minidl.summary import HEADINGS, Row
+from tests.either import np
 
 
 def test_each_layer_of_a_convolutional_net():

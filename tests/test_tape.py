@@ -2,13 +2,13 @@
 
 import copy
 
-import numpy as np
 import pytest
 
 import minidl
 from minidl import Tensor
 from minidl import functional as F
 from minidl.layers import Identity, Linear, Parameter, ReLU
+from tests.either import np
 
 UP = np.array([1.0, 1.0], dtype="float32")
 

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from minidl.backend import Array
 from minidl.ops.activation import relu
 from minidl.ops.conv import conv
 from minidl.ops.linear import linear
+from tests.either import np
 
 CORES = ["1", "2", "4"]
 

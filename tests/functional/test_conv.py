@@ -1,11 +1,11 @@
 """The documented functions: arrays give arrays, Tensors give Tensors that know their gradients."""
 
-import numpy as np
 import pytest
 
 from minidl import Tensor, ops
 from minidl import functional as F
 from minidl.backend import xp
+from tests.either import np
 
 OPTIONS = {"stride": 2, "padding": ((1, 0), 2), "dilation": (1, 2)}
 

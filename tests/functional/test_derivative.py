@@ -1,10 +1,10 @@
 """Derivatives of whole functions: a pullback for any composition, and the table of all derivatives."""
 
-import numpy as np
 import pytest
 
 import minidl
 from minidl import functional as F
+from tests.either import np
 
 X, W = np.random.default_rng(0).uniform(0.5, 2.0, size=(2, 3, 3))
 

@@ -1,10 +1,9 @@
 """Functional dropout: its seed, and its gradient through a Tensor."""
 
-import numpy as np
-
 from minidl import backend
 from minidl import functional as F
 from minidl.tensor import Tensor
+from tests.either import np
 
 
 def test_a_seed_gives_the_same_mask_each_time():

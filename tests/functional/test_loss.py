@@ -1,11 +1,11 @@
 """The functional losses: the operations on arrays and Tensors, with targets that take no gradient."""
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import ops
 from minidl.tensor import Tensor
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 P, LABELS, WEIGHT = RNG.dirichlet(np.ones(4), 5), RNG.integers(0, 4, 5), RNG.random(4)

@@ -1,11 +1,11 @@
 """The functional norms: arrays in, array out; Tensors in, Tensor out with its gradients."""
 
-import numpy as np
 import pytest
 
 from minidl import functional as F
 from minidl import ops
 from minidl.tensor import Tensor
+from tests.either import np
 
 RNG = np.random.default_rng(0)
 X, W, B, DY = (

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from minidl import Tensor, ops
 from minidl import functional as F
+from tests.either import np
 
 OPTIONS = {"stride": (1, 2), "padding": 1, "dilation": (2, 1), "ceil_mode": True}
 

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from minidl.testing import GradientError, check_gradients, layer_checks
 from tests import test_contract as contract
 from tests import test_contract_training as training
 from tests.cases import LAYERS, LOSSES, OPS
+from tests.either import np
 
 EXAMPLES = 6
 Watcher = tuple[str, Callable[[], object]]
