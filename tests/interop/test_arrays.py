@@ -7,6 +7,8 @@ import minidl
 from minidl import backend
 from minidl.backend import asarray
 
+pytestmark = pytest.mark.skipif(backend.name != "numpy", reason="about memory of the host that is shared")
+
 
 class Foreign:
     """An array of some library that speaks DLPack and nothing else."""

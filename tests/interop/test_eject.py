@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl import layers, optim
+from minidl.backend import asarray, to_numpy
 from minidl.interop import eject
 from minidl.interop.numpy_script.sources import FUNCTIONS
 from minidl.interop.numpy_script.table import CONTAINERS, RECURRENT, RULES
@@ -63,10 +64,10 @@ def settled(layer: minidl.Layer) -> minidl.Layer:
     rng = np.random.default_rng(7)
     layer.astype("float64")
     for parameter in layer.parameters():
-        parameter.data = parameter.data + 0.3 * rng.standard_normal(parameter.shape)
+        parameter.data = to_numpy(parameter.data) + 0.3 * rng.standard_normal(parameter.shape)
     for path, buffer in layer.buffers():
         if "running" in path:
-            buffer.data = rng.uniform(0.5, 2.0, buffer.data.shape)
+            buffer.data = asarray(rng.uniform(0.5, 2.0, buffer.data.shape))
     return layer
 
 
@@ -165,17 +166,17 @@ def test_output_and_gradients_of_other_inputs_are_those_of_the_layer(tmp_path, c
     x = 2 * drawn((2, *shape[1:]), seed=1)
     y, kept = names["forward"](x, p)
     layer.eval()
-    expected, pullback = layer.vjp(x)
-    np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-12)
+    expected, pullback = layer.vjp(asarray(x))
+    np.testing.assert_allclose(y, to_numpy(expected), rtol=1e-11, atol=1e-12)
     dy = drawn(y.shape, seed=2)
     dx, g = names["backward"](dy, kept, p)
-    expected_dx, pairs = pullback(dy)
-    np.testing.assert_allclose(dx, expected_dx, rtol=1e-9, atol=1e-10)
+    expected_dx, pairs = pullback(asarray(dy))
+    np.testing.assert_allclose(dx, to_numpy(expected_dx), rtol=1e-9, atol=1e-10)
     paths = {id(parameter): path for path, parameter in layer.named_parameters()}
     assert g.keys() == {paths[id(parameter)] for parameter, _ in pairs}
     for parameter, gradient in pairs:
         assert g[paths[id(parameter)]].shape == gradient.shape
-        np.testing.assert_allclose(g[paths[id(parameter)]], gradient, rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(g[paths[id(parameter)]], to_numpy(gradient), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("case", FORWARD_ONLY)
@@ -184,7 +185,9 @@ def test_the_output_of_sequence_layers_is_theirs_and_a_backward_is_refused(tmp_p
     layer = settled(layer)
     names, p = written(tmp_path, layer, drawn(shape))
     x = 2 * drawn((2, 7, shape[2]), seed=1)
-    np.testing.assert_allclose(names["forward"](x, p), layer.predict(x), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(
+        names["forward"](x, p), to_numpy(layer.predict(asarray(x))), rtol=1e-11, atol=1e-12
+    )
     with pytest.raises(ValueError, match=r"eject: .* can be written without a backward only: backward=False"):
         eject(layer, tmp_path / "net.py", drawn(shape), backward=True)
 
@@ -241,9 +244,10 @@ def test_drawn_models_and_their_gradients_are_written(tmp_path_factory, data) ->
     names, p = written(tmp_path_factory.mktemp("net"), model, drawn((2, 4, 3, channels)), backward=True)
     x = drawn((3, 5, 4, channels), seed=1)  # another image size than the example's
     y, kept = names["forward"](x, p)
-    np.testing.assert_allclose(y, model.predict(x), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(y, to_numpy(model.predict(asarray(x))), rtol=1e-9, atol=1e-10)
     dx, _ = names["backward"](np.ones_like(y), kept, p)
-    np.testing.assert_allclose(dx, model.eval().vjp(x)[1](np.ones_like(y))[0], rtol=1e-7, atol=1e-9)
+    expected = model.eval().vjp(asarray(x))[1](asarray(np.ones_like(y)))[0]
+    np.testing.assert_allclose(dx, to_numpy(expected), rtol=1e-7, atol=1e-9)
 
 
 def digits_net(seed: int) -> minidl.Sequential:
@@ -327,7 +331,9 @@ def test_the_models_of_the_examples_are_written_with_their_gradients(tmp_path, n
     model = examples.load(name).build(seed=1)
     x = np.random.default_rng(2).random((9, size, size, 1), dtype=np.float32)
     names, p = written(tmp_path, model, x, backward=True)
-    np.testing.assert_allclose(names["forward"](x, p)[0], model.predict(x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        names["forward"](x, p)[0], to_numpy(model.predict(asarray(x))), rtol=1e-4, atol=1e-5
+    )
     with np.load(tmp_path / "net.npz") as file:
         assert file["x"].shape == (4, size, size, 1)
 
@@ -385,7 +391,7 @@ def test_training_goes_on_without_minidl(tmp_path) -> None:
         optimizer, criterion, state = make(model.parameters()), minidl.CrossEntropy(), {}
         x, labels = drawn((9, 4), seed=5), np.arange(9) % 3
         for _ in range(4):
-            criterion.forward(model.forward(x), labels)
+            criterion.forward(model.forward(asarray(x)), asarray(labels))
             model.backward(criterion.backward())
             optimizer.step()
             optimizer.zero_grad()
@@ -394,7 +400,7 @@ def test_training_goes_on_without_minidl(tmp_path) -> None:
             _, g = names["backward"]((e / e.sum(axis=1, keepdims=True) - np.eye(3)[labels]) / 9, kept, p)
             names[update](p, g, **({"state": state} if update == "adam" else {}), lr=0.05)
         for path, parameter in model.named_parameters():
-            np.testing.assert_allclose(p[path], parameter.data, rtol=1e-9, atol=1e-11)
+            np.testing.assert_allclose(p[path], to_numpy(parameter.data), rtol=1e-9, atol=1e-11)
 
 
 def test_a_shared_layer_has_one_weight_and_the_sum_of_its_gradients(tmp_path) -> None:
@@ -438,7 +444,7 @@ def test_the_model_is_written_as_it_evaluates_and_stays_as_it_is(tmp_path) -> No
     eject(model, tmp_path / "net.py", backward=True)
     assert [layer.training for _, layer in model.named_layers()] == [True, True, False, True]
     for name, array in model.state().items():
-        np.testing.assert_array_equal(array, before[name])
+        np.testing.assert_array_equal(to_numpy(array), to_numpy(before[name]))
 
 
 def test_a_class_of_ones_own_is_written_if_it_keeps_the_mathematics(tmp_path) -> None:
@@ -519,7 +525,7 @@ def test_names_and_reprs_cannot_become_statements(tmp_path) -> None:
     model = Keyed(minidl.Linear(4, 3), Sneaky(), minidl.Linear(3, 2))
     names, p = written(tmp_path, model, None, backward=True)
     x = drawn(ROWS, dtype="float32")
-    np.testing.assert_allclose(names["forward"](x, p)[0], model.predict(x), rtol=1e-5)
+    np.testing.assert_allclose(names["forward"](x, p)[0], to_numpy(model.predict(asarray(x))), rtol=1e-5)
 
 
 def test_an_example_near_an_overflow_is_told_of(tmp_path) -> None:
