@@ -90,10 +90,10 @@ def compile_kernel(source: str, name: str) -> Callable[[Any, Any, Sequence[Any]]
             raise TypeError(f"{name}: expected {len(expected)} arguments, got {len(args)}")
         memory: dict[tuple[int, int], _Guarded] = {}  # an array that comes twice is one
         buffers = [
-            memory.setdefault((a.ctypes.data, a.nbytes), _Guarded(a))
+            memory.setdefault((a.ctypes.data, a.nbytes), _Guarded(a, i))
             if isinstance(a, np.ndarray)
             else _scalar(a)
-            for a in args
+            for i, a in enumerate(args)
         ]
         for i, (buffer, wanted) in enumerate(zip(buffers, expected, strict=True)):
             _check(args[i], buffer, wanted, f"{name}: argument {i}")
@@ -194,16 +194,17 @@ def _elementwise_source(
 class _Guarded:
     """A copy of an array between margins, which shows what was written outside."""
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+    def __init__(self, array: np.ndarray[Any, Any], number: int) -> None:
         self.array = array
-        self.bytes = np.full(array.nbytes + 2 * MARGIN, 0xFF, np.uint8)  # as floats these are NaN
+        self.margin = 0x71 + number % 10  # of each buffer another large float, so that a copy shows too
+        self.bytes = np.full(array.nbytes + 2 * MARGIN, self.margin, np.uint8)
         self.bytes[MARGIN : MARGIN + array.nbytes] = np.frombuffer(array.tobytes(), np.uint8)
         self.pointer = ctypes.c_void_p(self.bytes.ctypes.data + MARGIN)
         self.address = ctypes.addressof(self.pointer)
 
     def release(self, owner: str, written: bool) -> None:
         stop = MARGIN + self.array.nbytes
-        if not (self.bytes[:MARGIN] == 0xFF).all() or not (self.bytes[stop:] == 0xFF).all():
+        if not (self.bytes[:MARGIN] == self.margin).all() or not (self.bytes[stop:] == self.margin).all():
             raise IndexError(f"{owner}: written out of bounds")
         if written and self.array.nbytes:
             self.array[...] = self.bytes[MARGIN:stop].view(self.array.dtype).reshape(self.array.shape)

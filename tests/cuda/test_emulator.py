@@ -116,3 +116,11 @@ def test_an_array_that_is_passed_twice_is_one() -> None:
     x = np.zeros(1, np.float32)
     emulator.compile_kernel(source, "f")((1,), (1,), (x, x))
     assert x[0] == 3
+
+
+def test_a_copy_from_out_of_bounds_to_out_of_bounds_is_noticed() -> None:
+    source = (
+        'extern "C" __global__ void f(const float* x, float* y) { for (int i = 0; i < 4; ++i) y[i] = x[i]; }'
+    )
+    with pytest.raises(IndexError, match="out of bounds"):
+        emulator.compile_kernel(source, "f")((1,), (1,), (np.zeros(3, np.float32), np.zeros(3, np.float32)))
