@@ -76,9 +76,17 @@ class Generator(numpy.random.Generator):
             x[...] = xp.asarray(mixed)
 
 
+def _drawing(name: str) -> Any:
+    def draw(self: Generator, *args: Any, **kwargs: Any) -> Any:
+        plain = numpy.random.Generator(self.bit_generator)  # one method may call another
+        return on_device(getattr(plain, name)(*on_host(args), **on_host(kwargs)))
+
+    return draw
+
+
 for _name, _method in vars(numpy.random.Generator).items():
     if callable(_method) and not _name.startswith("_") and _name not in ("shuffle", "spawn"):
-        setattr(Generator, _name, hosted(_method))
+        setattr(Generator, _name, _drawing(_name))
 
 
 def default_rng(seed: Any = None) -> Any:

@@ -5,7 +5,6 @@ A new layer is one row: how both sides are made from the same settings, and whic
 
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
 from minidl import layers
@@ -47,6 +46,7 @@ from tests.conformance.spatial_draws import (
     transposed,
     with_ties,
 )
+from tests.either import np
 
 
 @st.composite

@@ -6,12 +6,12 @@ Classes are on the last axis here and on the second there. A name may say more a
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
 from minidl import losses
 from minidl.backend import asarray
 from tests.conformance.rows import Row, Settings, exact, images, named, normal, positive, with_shapes
+from tests.either import np
 
 reductions = {"reduction": st.sampled_from(["mean", "sum", "none"])}
 margin = {"margin": st.sampled_from([0.0, 0.5, 1.0])}

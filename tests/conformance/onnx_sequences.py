@@ -55,8 +55,8 @@ def refuse_reset_before(x: Any, b: Any, h: Any, hidden_size: int) -> None:
 
     Both are the same for one step from a state of zeros without a bias that the product brings.
     """
-    of_candidate = 0 if b is None else b[:, -hidden_size:]
-    if x.shape[1] > 1 or h is not None or xp.any(of_candidate != 0):
+    biased = b is not None and bool(xp.any(b[:, -hidden_size:] != 0))
+    if x.shape[1] > 1 or h is not None or biased:
         raise ValueError("recurrent: expected linear_before_reset=1, got 0")
 
 

@@ -4,8 +4,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from hypothesis import strategies as st
+
+from tests.either import np
 
 Arrays = dict[str, np.ndarray]
 Settings = dict[str, Any]

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
 from tests.conformance.rows import Arrays, Settings, normal, small
+from tests.either import np
 
 
 @st.composite

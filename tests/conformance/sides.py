@@ -2,13 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import minidl
 from minidl.backend import asarray, to_numpy
 from tests.conformance.loss_rows import TO_ARRAYS
 from tests.conformance.optimizer_rows import THEIR_OPTIMIZERS, our_optimizer
 from tests.conformance.rows import Arrays, Row, Settings, exact, normal
+from tests.either import np
 
 STEPS = 20
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 
 from tests.conformance.rows import Settings, images, normal, slope, small
+from tests.either import np
 
 
 @st.composite

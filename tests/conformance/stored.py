@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from tests.conformance.layer_rows import LAYERS
 from tests.conformance.loss_rows import LOSSES
 from tests.conformance.optimizer_rows import OPTIMIZERS
 from tests.conformance.rows import Arrays, Row, Settings
+from tests.either import np
 
 PATH = Path(__file__).parent / "golden" / "torch.npz"
 DTYPES = {"f": "float16", "i": "int16"}  # of what goes in

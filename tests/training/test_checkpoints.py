@@ -8,7 +8,6 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import minidl
@@ -17,6 +16,7 @@ from minidl.data import DataLoader
 from minidl.optim import EMA, Adam
 from minidl.optim.schedules import Plateau
 from minidl.training import Checkpoints
+from tests.either import np
 
 
 class Noted:
