@@ -36,6 +36,14 @@ def test_keeps_the_dtype_and_its_precision(dtype, rtol):
     np.testing.assert_allclose(y, reference(x.astype(float)), rtol=rtol)
 
 
+def test_single_precision_is_within_3e_7_all_along_its_range():
+    x = np.concatenate([np.linspace(-6, 6, 120_000), 10.0 ** np.arange(-37, 37)]).astype(np.float32)
+    y = erf(x.reshape(2, -1)).reshape(-1)
+    np.testing.assert_allclose(y, reference(x), rtol=3e-7, atol=0)
+    np.testing.assert_array_equal(erf(-x), -y)
+    np.testing.assert_array_equal(y[abs(x) >= 4.2], np.sign(x[abs(x) >= 4.2]))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_the_largest_numbers_give_one_without_a_warning(dtype):
     top = np.finfo(dtype).max

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from numbers import Real
 
+from minidl import threads
 from minidl.backend import Array, xp
 from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
@@ -40,7 +41,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
     ]
     if not parts:
         return xp.zeros((), xp.float32)
-    norm = xp.sqrt(sum(map(_sum_of_squares, parts)))
+    with threads.single_threaded_blas():  # its workers would spin on the cores that the next step needs
+        norm = xp.sqrt(sum(map(_sum_of_squares, parts)))
     factor = xp.minimum(max_norm / (norm + 1e-6), 1.0)
     for part in parts:
         part *= factor.astype(widen(part[:0]).dtype)
