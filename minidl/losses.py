@@ -91,7 +91,7 @@ class Loss:
                 f"{self!r}: expected an upstream gradient of shape {value.shape}, got none; "
                 "call backward(dy), or reduce to one number by reduction='mean'"
             )
-        dy = check_upstream(xp.ones_like(value) if dy is None else dy, value, repr(self))
+        dy = check_upstream(xp.ones_like(value) if dy is None else dy, value, self)
         self._step = None
         gradients = pullback(dy)
         for gradient in gradients if isinstance(gradients, tuple) else (gradients,):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from minidl import backend, threads
+from minidl import backend, memory, threads
 from minidl.backend import Array, xp
 from minidl.ops._precision import widen
 
@@ -24,8 +24,10 @@ Pullback: TypeAlias = "Callable[..., tuple[Any, Pairs]]"  # pullback(dy, input_g
 ELEMENT_WORK = 32  # work is counted in multiply-adds; so many are done while one element goes through memory
 LEAST_WORK = 1 << 26  # of a batch: with less, one core is faster
 LEAST_TILE_WORK = 1 << 23  # of a tile: calls that are too short do not overlap
-GOOD_TILE_WORK = 1 << 28  # of a tile: enough to hide the interpreter lock
-GOOD_TILE = 8  # samples in a tile, unless fewer are enough work or more are needed
+GOOD_TILE = (
+    16  # samples in a tile, unless more are needed: calls enough for each to hide the interpreter lock
+)
+GOOD_TILE_BYTES = 1 << 22  # of all that a tile's stages give: they are to find it in the cache
 FEWEST_ROWS = 256  # in a product of a tile: with fewer, adding up the gradients of the weights costs too much
 FEW_WEIGHTS = 4096  # so few that adding up their gradients costs nothing
 MOST_PLANS = 256
@@ -118,6 +120,7 @@ def predict(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate) -> An
 
 def _walk(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate, run: Callable[..., Any]) -> Any:
     """Call ``run(part, x, samples, locate)`` piece by piece; sample-wise stages in a row share a plan."""
+    memory.keep_freed()
     start = 0
     for sample_wise, group in itertools.groupby(stages, key=lambda stage: bool(stage.sample_wise)):
         part = list(group)
@@ -277,6 +280,7 @@ class _Cost(NamedTuple):
     """What one sample costs a stage, and how many a tile must have for the sake of its weights; 0: any."""
 
     work: int
+    bytes: int
     samples: int
 
 
@@ -289,9 +293,9 @@ def _costs(stages: Sequence[Stage], x: Array) -> list[_Cost]:
             weights = sum(parameter.data.size for parameter in stage.parameters())
             rows = math.prod(y.shape[1:-1]) or 1
             samples = math.ceil(FEWEST_ROWS / rows) if weights > FEW_WEIGHTS else 0
-            if weights and not threads.can_limit_blas():
-                samples = sys.maxsize  # its products take all cores, which can only be left to them
-            costs.append(_Cost(weights * rows + ELEMENT_WORK * (x.size + y.size), samples))
+            if weights and (x.ndim == y.ndim == 2 or not threads.can_limit_blas()):
+                samples = sys.maxsize  # its products take all cores by themselves
+            costs.append(_Cost(weights * rows + ELEMENT_WORK * (x.size + y.size), y.nbytes, samples))
             if len(y) != 1:
                 return []
             x = y
@@ -311,14 +315,17 @@ def _new_plan(costs: Sequence[_Cost], stages: int, n: int) -> list[Piece]:
         if need != tile:
             tile = need
             cuts += [i] if i else []
-    pieces = []
+    pieces: list[Piece] = []
     for start, stop in itertools.pairwise([*cuts, stages]):
         work = 1 + sum(cost.work for cost in costs[start:stop])
+        size = 1 + sum(cost.bytes for cost in costs[start:stop])
         samples = max(
-            min(GOOD_TILE, math.ceil(GOOD_TILE_WORK / work)),
+            min(GOOD_TILE, math.ceil(GOOD_TILE_BYTES / size)),
             math.ceil(LEAST_TILE_WORK / work),
             *(cost.samples for cost in costs[start:stop]),
         )
         tiled = samples < n and n * work >= LEAST_WORK
+        if not tiled and pieces and not pieces[-1].samples:
+            start = pieces.pop().start
         pieces.append(Piece(start, stop, samples if tiled else 0))
     return pieces

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "minidl"
 
 FLOORS = (
-    {"backend", "threads"},
+    {"backend", "memory", "threads"},
     {"ops", "init", "tape"},
     {"tensor", "tiling"},
     {"functional"},

@@ -111,7 +111,7 @@ class Layer:
                 f"{self!r}: backward without a forward; call forward once before each backward"
             )
         y, pullback = self._step
-        dy = check_upstream(dy, y, repr(self))
+        dy = check_upstream(dy, y, self)
         self._step = None
         dx, pairs = pullback(dy, input_grad=input_grad)
         for parameter, gradient in pairs:

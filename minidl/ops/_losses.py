@@ -61,6 +61,11 @@ class Classes(NamedTuple):
     divisor: Array | float  # what the mean divides by: NaN in place of zero
     ignores: bool  # whether there may be rows that count for nothing
 
+    def of(self, rows: slice) -> "Classes":
+        """Return what some of the rows are asked for."""
+        labels = None if self.labels is None else self.labels[rows]
+        return self._replace(labels=labels, weights=self.weights[rows])
+
 
 def read_classes(
     scores: Array,

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from minidl.backend import TILE, Array, check_array, xp
+from minidl.ops._blocks import even
 from minidl.ops._kernels._choice import fused
 
 Sizes: TypeAlias = tuple[int, ...]
 PerAxis: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 Index: TypeAlias = tuple[Any, ...]
+
+PADDED = TILE // 2  # bytes of images that are padded at a time: few calls, and no second batch
 
 LAYOUTS = {1: "(N, T, {})", 2: "(N, H, W, {})", 3: "(N, D, H, W, {})"}
 
@@ -217,12 +220,13 @@ class Tile(NamedTuple):
     """A run of images, or of lines of windows of a single image."""
 
     images: slice
+    lines: slice
     windows: slice  # counted over all images
     window: Window  # of these lines
 
 
 def tiles(images: int, window: Window, row_bytes: int, outputs: int) -> list[Tile]:
-    """Cut a batch into tiles whose rows fit into the cache, the first one being the largest.
+    """Cut a batch into even tiles whose rows fit into the cache, the first one being the largest.
 
     But a tile has no fewer rows than there are columns in the products that it enters: each of them reads all
     weights.
@@ -230,11 +234,12 @@ def tiles(images: int, window: Window, row_bytes: int, outputs: int) -> list[Til
     all_lines, per_line = window.output[0], math.prod(window.output[1:])
     fitting = int(min(images * all_lines, max(outputs, TILE / max(1, row_bytes)) / per_line))
     step, lines = max(1, fitting // all_lines), max(1, min(fitting, all_lines))
-    plan = []
-    for i, j in itertools.product(range(0, images, step), range(0, all_lines, lines)):
-        run, part = slice(i, min(i + step, images)), range(j, min(j + lines, all_lines))
-        first = (i * all_lines + j) * per_line
-        plan.append(Tile(run, slice(first, first + (run.stop - i) * len(part) * per_line), window.part(part)))
+    plan, parts = [], even(all_lines, lines)
+    for i, j in itertools.product(even(images, step), parts):
+        first = (i.start * all_lines + j.start) * per_line
+        count = (i.stop - i.start) * (j.stop - j.start) * per_line
+        within = window if len(parts) == 1 else window.part(range(j.start, j.stop))
+        plan.append(Tile(i, j, slice(first, first + count), within))
     return plan
 
 
@@ -245,18 +250,28 @@ def lowered(x: Array, window: Window, groups: int, outputs: int) -> Iterator[tup
     Yields a run of windows, counted over all images, and their rows ``(groups, windows, K C / groups)``,
     which live until the next tile.
     """
+    per_image = math.prod(window.output)
+    for chunk in even(len(x), max(1, PADDED // max(1, x[:1].nbytes))):
+        first = chunk.start * per_image
+        for seen, rows in _lowered(x[chunk], window, groups, outputs):
+            yield slice(first + seen.start, first + seen.stop), rows
+
+
+def _lowered(x: Array, window: Window, groups: int, outputs: int) -> Iterator[tuple[slice, Array]]:
+    """Lower images that are padded together."""
+    view = windows(x, window, groups)
     channels = x.shape[-1] // groups
     columns = math.prod(window.kernel) * channels
     space = None
     for tile in tiles(len(x), window, groups * columns * x.itemsize, outputs):
-        view = windows(x[tile.images], tile.window, groups)
+        part = view[:, tile.images, tile.lines]
         shape = (groups, tile.windows.stop - tile.windows.start, columns)
         if columns == channels:  # a kernel of one pixel sees the image as it is
-            yield tile.windows, view.reshape(shape)
+            yield tile.windows, part.reshape(shape)
             continue
         space = _workspace(shape, channels, x.dtype) if space is None else space
         rows = space[:, : shape[1]]
-        rows.reshape(view.shape)[...] = view
+        rows.reshape(part.shape)[...] = part
         yield tile.windows, rows
 
 

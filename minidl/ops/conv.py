@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from minidl.backend import Array, check_array, check_int, check_shape, xp
 from minidl.ops import _lowering
+from minidl.ops._blocks import column_sums
 from minidl.ops._kernels._choice import fused
 from minidl.ops._lowering import (
     LAYOUTS,
@@ -19,7 +20,6 @@ from minidl.ops._lowering import (
     tiles,
 )
 from minidl.ops._precision import check_operands, widen
-from minidl.ops.norm import _column_sums as column_sums
 
 Gradients: TypeAlias = "tuple[Array | None, Array, Array | None]"
 
@@ -86,10 +86,16 @@ def conv(
     def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
         # dx = row2im(dy w^T), dw = im2row(x)^T dy, db = sum of dy over all but the channels
         dy = widen(dy)
-        dx = _input_gradient(dy, widen(w), window, groups).astype(x.dtype, copy=False) if input_grad else None
         drows = _as_rows(dy)
-        dw = _weight_gradient(widen(x), _by_group(drows, groups), window)
+        gathers = max(window.stride) == 1 and _pays_to_gather(window, w.shape[-2], w.shape[-1] // groups)
+        dx: Array | None = None
+        if input_grad and gathers:
+            dx, dw = _gathered(dy, widen(x), widen(w), window, groups)
+        else:
+            dx = _scattered(dy, widen(w), window, groups) if input_grad else None
+            dw = _weight_gradient(widen(x), _by_group(drows, groups), window)
         db = None if b is None else xp.asarray(column_sums(drows), dtype=b.dtype)
+        dx = None if dx is None else dx.astype(x.dtype, copy=False)
         return dx, dw.astype(w.dtype, copy=False).reshape(w.shape), db
 
     return y.astype(x.dtype, copy=False), pullback
@@ -120,8 +126,8 @@ def _correlate(x: Array, kernel: Array, window: Window, b: Array | None = None) 
     of_group = _by_group(y, groups)
     for seen, rows in lowered(x, window, groups, outputs):
         _multiply(rows, kernel, of_group[:, seen])
-        if b is not None:
-            y[seen] += b
+    if b is not None:
+        y += b
     return y.reshape(len(x), *window.output, groups * outputs)
 
 
@@ -137,14 +143,27 @@ def _weight_gradient(x: Array, drows: Array, window: Window) -> Array:
     return dw.swapaxes(0, 1)
 
 
+def _gathered(dy: Array, x: Array, w: Array, window: Window, groups: int) -> tuple[Array, Array]:
+    """Return dx and dw from one lowering: each pixel gathers what the windows that saw it have of dy."""
+    entries, channels, outputs = math.prod(window.kernel), w.shape[-2], w.shape[-1] // groups
+    kernel = w.reshape(entries, channels, groups, outputs)[::-1].transpose(2, 0, 3, 1)
+    kernel = xp.ascontiguousarray(kernel).reshape(groups, entries * outputs, channels)
+    dx = xp.empty((math.prod(x.shape[:-1]), x.shape[-1]), dtype=dy.dtype)
+    dw = xp.zeros((groups, entries * outputs, channels), dtype=dy.dtype)
+    of_group, pixels, of_tile = _by_group(dx, groups), _by_group(_as_rows(x), groups), xp.empty_like(dw)
+    for seen, rows in lowered(dy, window.mirrored(), groups, channels):
+        _multiply(rows, kernel, of_group[:, seen])
+        _multiply(rows.swapaxes(1, 2), pixels[:, seen], of_tile)
+        dw += of_tile
+    dw = dw.reshape(groups, entries, outputs, channels)[:, ::-1].transpose(1, 3, 0, 2)
+    return dx.reshape(x.shape), dw.reshape(w.shape)
+
+
 @fused("windows:input_gradient")
-def _input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Array:
-    """dx = row2im(dy w^T)."""
+def _scattered(dy: Array, w: Array, window: Window, groups: int) -> Array:
+    """Return dx = row2im(dy w^T): each window adds to the pixels that it saw."""
     entries, channels, outputs = math.prod(window.kernel), w.shape[-2], w.shape[-1] // groups
     kernel = xp.ascontiguousarray(w.reshape(entries, channels, groups, outputs).transpose(2, 0, 3, 1))
-    if max(window.stride) == 1 and _pays_to_gather(window, channels, outputs):
-        mirrored = kernel[:, ::-1].reshape(groups, entries * outputs, channels)
-        return _correlate(dy, mirrored, window.mirrored())
     dx = xp.zeros((len(dy), *window.size, groups * channels), dtype=dy.dtype)
     rows = _by_group(_as_rows(dy), groups)[:, None]
     for tile in tiles(len(dy), window, entries * channels * groups * dy.itemsize, channels):
@@ -157,10 +176,11 @@ def _input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Array:
 def _pays_to_gather(window: Window, channels: int, outputs: int) -> bool:
     """Tell whether pixels gathering from windows cost less than windows scattering to pixels.
 
-    To copy a number into a row takes as long as 6 multiply-adds, to add one to an image as 16 (measured).
+    Each takes two products. To copy a number into a row takes as long as 6 multiply-adds, to add one to an
+    image as 40 (measured); a scatter lowers x as well, for the gradient of the weights.
     """
-    gather = math.prod(window.size) * outputs * (channels + 6)
-    scatter = math.prod(window.output) * channels * (outputs + 16)
+    gather = math.prod(window.size) * outputs * (2 * channels + 6)
+    scatter = math.prod(window.output) * channels * (2 * outputs + 40 + 6)
     return gather <= scatter
 
 

@@ -5,22 +5,18 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, check_shape, xp
+from minidl.ops._blocks import column_sums, product
 from minidl.ops._precision import check_operands, widen
 from minidl.ops.elementwise import unbroadcast
 
 Gradients: TypeAlias = "tuple[Array | None, Array, Array | None]"
 
 
-def product(a: Array, b: Array) -> Array:
-    """Return a @ b in the dtype of ``a``, half precision by way of single."""
-    return xp.asarray(widen(a) @ widen(b), dtype=a.dtype)
-
-
 def linear(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Callable[..., Gradients]]:
     """y = x w + b on the last axis of x: (..., in) to (..., out)."""
     _check_linear(x, w, b)
     rows = x.reshape(math.prod(x.shape[:-1]), w.shape[0])
-    y = widen(rows) @ widen(w)
+    y = product(widen(rows), widen(w))
     if b is not None:
         y += b
     y = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], w.shape[1])
@@ -29,7 +25,7 @@ def linear(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Callable[
         # dx = dy w^T, dw = x^T dy, db = sum of dy over the rows
         drows = dy.reshape(len(rows), w.shape[1])
         dx = product(drows, w.T).reshape(x.shape) if input_grad else None
-        db = None if b is None else xp.asarray(widen(drows).sum(axis=0), dtype=b.dtype)
+        db = None if b is None else xp.asarray(column_sums(widen(drows)), dtype=b.dtype)
         return dx, product(rows.T, drows), db
 
     return y, pullback

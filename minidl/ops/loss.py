@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, silent_overflow, xp
+from minidl.ops._blocks import in_blocks
 from minidl.ops._kernels._choice import fused
 from minidl.ops._losses import (
     Classes,
@@ -34,12 +35,18 @@ def cross_entropy(
     """loss = -sum_k q_k log softmax(logits)_k, q being the distribution asked for times the class weights."""
     check_reduction(reduction, "cross_entropy")
     wanted = read_classes(logits, target, weight, ignore_index, label_smoothing, "cross_entropy")
-    shifted = widen(logits).reshape(-1, logits.shape[-1])
-    with silent_overflow():
-        shifted = shifted - shifted.max(axis=-1, keepdims=True)
-    aligned = _aligned(shifted, wanted)
-    exponentials = xp.exp(shifted, out=shifted)
-    sums = exponentials.sum(axis=-1)
+    rows = widen(logits).reshape(-1, logits.shape[-1])
+    exponentials, sums = xp.empty(rows.shape, rows.dtype), xp.empty(len(rows), rows.dtype)
+    aligned = xp.empty(len(rows), rows.dtype)
+
+    def exponentiate(block: slice) -> None:
+        part = exponentials[block]
+        with silent_overflow():
+            xp.subtract(rows[block], rows[block].max(axis=-1, keepdims=True), out=part)
+        aligned[block] = _aligned(part, wanted.of(block))
+        xp.exp(part, out=part).sum(axis=-1, out=sums[block])
+
+    in_blocks(rows, exponentiate)
     totals = wanted.weights if wanted.labels is not None else wanted.weights.sum(axis=-1)
     losses = totals * xp.log(sums) - aligned
     if wanted.ignores:
@@ -49,10 +56,15 @@ def cross_entropy(
     def pullback(dy: Array) -> Array:
         # dlogits = (softmax(logits) sum_k q_k - q) dloss
         dlosses = spread(dy).reshape(-1)
-        dlogits = exponentials * (dlosses * totals / sums)[:, None]
-        _subtract(dlogits, dlosses, wanted)
-        if wanted.ignores:
-            dlogits[totals == 0] = 0
+        slopes, dlogits = (dlosses * totals / sums)[:, None], xp.empty_like(exponentials)
+
+        def differentiate(block: slice) -> None:
+            part = xp.multiply(exponentials[block], slopes[block], out=dlogits[block])
+            _subtract(part, dlosses[block], wanted.of(block))
+            if wanted.ignores:
+                part[totals[block] == 0] = 0
+
+        in_blocks(rows, differentiate)
         return xp.asarray(dlogits.reshape(logits.shape), dtype=logits.dtype)
 
     return value, pullback

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from minidl.backend import Array, check_float, check_shape, xp
+from minidl.ops._blocks import column_sums, in_blocks, total
 from minidl.ops._kernels._choice import fused
 from minidl.ops._options import read_number
 from minidl.ops._precision import check_operands, widen
@@ -52,37 +53,84 @@ def shared_batch_norm(
     """
     channels = _check_channels(x, w, b, "batch_norm")
     eps = check_eps(eps, "batch_norm")
-    rows = widen(x).reshape(_row_count(x), channels)
+    rows = x.reshape(_row_count(x), channels)
     count = len(rows) if peers else _check_count(len(rows), x, "batch_norm")
-    mean = _column_sums(rows) / max(count, 1)
-    centred = rows - mean
-    squares = _column_sums(centred, centred)
+    mean, squares = _moments(rows)
     if peers:
-        part_mean = mean
         count, mean, squares = peers.moments(count, mean, squares)
         count = _check_count(count, x, "batch_norm")
-        centred += part_mean - mean
     var = squares / count
     inverse = 1 / xp.sqrt(var + eps)
     scale = inverse if w is None else inverse * w
-    y = _shifted(centred * scale, b).astype(x.dtype, copy=False).reshape(x.shape)
+    y = xp.empty(rows.shape, mean.dtype)
+
+    def normalise(block: slice) -> None:
+        part = xp.subtract(rows[block], mean, out=y[block])
+        part *= scale
+        _shifted(part, b)
+
+    in_blocks(rows, normalise)
 
     def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
         # z = (x - mean) / sqrt(var + eps), dw = sum dy z, db = sum dy,
         # dx = w / sqrt(var + eps) (dy - db / count - z dw / count)
-        drows = widen(dy).reshape(rows.shape)
-        db = _column_sums(drows)
-        dw = _column_sums(drows, centred) * inverse
+        drows = dy.reshape(rows.shape)
+        db, dw = _gradient_sums(drows, rows, mean)
+        dw = dw * inverse
         dx = None
         if input_grad:
             all_dw, all_db = peers.totals(len(rows), (dw, db)) if peers else (dw, db)
-            dx = drows * scale
-            dx -= centred * (all_dw * scale * inverse / count)
-            dx -= all_db * scale / count
+            dx = _spread(drows, rows, mean, all_dw * inverse / count, all_db / count, scale)
             dx = dx.astype(x.dtype, copy=False).reshape(x.shape)
         return dx, _like(dw, w), _like(db, b)
 
-    return (y, mean, var), pullback
+    return (y.astype(x.dtype, copy=False).reshape(x.shape), mean, var), pullback
+
+
+def _moments(rows: Array) -> tuple[Array, Array]:
+    """Return the mean of each column and its sum of squared deviations, merged from those of blocks.
+
+    Source: Chan, Golub and LeVeque, 1983.
+    """
+
+    def of_block(block: slice) -> tuple[Array, Array, int]:
+        part = widen(rows[block])
+        n = max(len(part), 1)
+        mean = column_sums(part) / n
+        centred = part - mean
+        return mean, column_sums(centred, centred), n
+
+    parts = in_blocks(rows, of_block)
+    count = sum(n for _, _, n in parts)
+    mean = total([part * (n / count) for part, _, n in parts])
+    between = [(part - mean) ** 2 * n for part, _, n in parts]
+    return mean, total([*(squares for _, squares, _ in parts), *between])
+
+
+def _gradient_sums(drows: Array, rows: Array, mean: Array) -> tuple[Array, Array]:
+    """Return the column sums of dy and of dy (x - mean)."""
+
+    def of_block(block: slice) -> tuple[Array, Array]:
+        part = widen(drows[block])
+        return column_sums(part), column_sums(part, rows[block] - mean)
+
+    db, dw = zip(*in_blocks(rows, of_block), strict=True)
+    return total(db), total(dw)
+
+
+def _spread(drows: Array, rows: Array, mean: Array, slope: Array, offset: Array, scale: Array) -> Array:
+    """Return scale (dy - offset - slope (x - mean))."""
+    dx = xp.empty(rows.shape, mean.dtype)
+
+    def of_block(block: slice) -> None:
+        part = xp.subtract(rows[block], mean, out=dx[block])
+        part *= slope
+        part += offset
+        xp.subtract(drows[block], part, out=part)
+        part *= scale
+
+    in_blocks(rows, of_block)
+    return dx
 
 
 @fused("batch_norm:batch_norm_inference")
@@ -104,8 +152,8 @@ def batch_norm_inference(
         # dx = dy w / sqrt(var + eps), dw = sum dy (x - mean) / sqrt(var + eps), db = sum dy
         drows = widen(dy).reshape(rows.shape)
         dx = (drows * scale).astype(x.dtype, copy=False).reshape(x.shape) if input_grad else None
-        dw = None if w is None else _like(_column_sums(drows, centred) * inverse, w)
-        return dx, dw, None if b is None else _like(_column_sums(drows), b)
+        dw = None if w is None else _like(column_sums(drows, centred) * inverse, w)
+        return dx, dw, None if b is None else _like(column_sums(drows), b)
 
     return y, pullback
 
@@ -217,8 +265,8 @@ def _affine(x: Array, w: Array | None, b: Array | None, z: Array, back: Callable
         # dx = back(dy w), dw = sum dy z, db = sum dy
         dy = widen(dy)
         dx = back(dy if w is None else dy * w).astype(x.dtype, copy=False) if input_grad else None
-        dw = None if w is None else _like(_column_sums(_as_rows(dy, w), _as_rows(z, w)), w)
-        return dx, dw, None if b is None else _like(_column_sums(_as_rows(dy, b)), b)
+        dw = None if w is None else _like(column_sums(_as_rows(dy, w), _as_rows(z, w)), w)
+        return dx, dw, None if b is None else _like(column_sums(_as_rows(dy, b)), b)
 
     return y, pullback
 
@@ -230,25 +278,6 @@ def _row_count(x: Array) -> int:
 def _as_rows(a: Array, w: Array) -> Array:
     """Return an array as rows of the size of the weight that its last axes meet."""
     return a.reshape(math.prod(a.shape[: a.ndim - w.ndim]), w.size)
-
-
-@fused("columns:column_sums")
-def _column_sums(rows: Array, other: Array | None = None) -> Array:
-    """Return the sum over the rows of ``rows``, or of ``rows * other``.
-
-    It goes by way of some sqrt(n) partial sums: less rounding than one running sum, and longer inner loops.
-    """
-    n, columns = rows.shape
-    block = max(1, min(math.isqrt(n), 4096 // max(1, columns)))
-    whole = n - n % block
-    folded = (whole // block, block * columns)
-    if other is None:
-        partial = rows[:whole].reshape(folded).sum(axis=0)
-        rest = rows[whole:].sum(axis=0)
-    else:
-        partial = xp.einsum("ij,ij->j", rows[:whole].reshape(folded), other[:whole].reshape(folded))
-        rest = xp.einsum("ij,ij->j", rows[whole:], other[whole:])
-    return xp.asarray(partial.reshape(block, columns).sum(axis=0) + rest)
 
 
 def _shifted(fresh: Array, b: Array | None) -> Array:

@@ -4,17 +4,23 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_axis, check_float, silent_overflow, xp
+from minidl.ops._blocks import in_blocks
 from minidl.ops._kernels._choice import fused
 from minidl.ops._precision import widen
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
 
-def _shifted(x: Array, axis: int) -> Array:
-    """Return x minus its maximum along the axis, so that no exponential can overflow."""
-    x = widen(x)
+def _shift(x: Array, axis: int, out: Array) -> Array:
+    """Write x minus its maximum along the axis, so that no exponential can overflow."""
     with silent_overflow():
-        return x - x.max(axis=axis, keepdims=True) if x.size else x.copy()
+        return xp.subtract(widen(x), widen(x.max(axis=axis, keepdims=True)), out=out)
+
+
+def _each(x: Array, axis: int, task: Callable[[slice], None]) -> None:
+    """Run a task on blocks of x along its first axis, on all of it if that is the one of the softmax."""
+    if x.size:
+        in_blocks(x, task) if axis % x.ndim else task(slice(None))
 
 
 @fused("softmax:softmax")
@@ -22,13 +28,24 @@ def softmax(x: Array, *, axis: int = -1) -> Result:
     """y_i = e^(x_i) / sum_j e^(x_j) along the axis."""
     check_float(x, "softmax")
     check_axis(axis, x.ndim, "softmax")
-    y = xp.exp(_shifted(x, axis))
-    y /= y.sum(axis=axis, keepdims=True)
+    y = xp.empty(x.shape, widen(x[:0]).dtype)
+
+    def forward(block: slice) -> None:
+        part = _shift(x[block], axis, out=y[block])
+        xp.exp(part, out=part)
+        part /= part.sum(axis=axis, keepdims=True)
+
+    _each(x, axis, forward)
 
     def pullback(dy: Array) -> Array:
         # dx = y (dy - sum_j dy_j y_j)
-        dx = dy * y
-        dx -= y * dx.sum(axis=axis, keepdims=True)
+        dx = xp.empty(y.shape, y.dtype)
+
+        def backward(block: slice) -> None:
+            part = xp.multiply(dy[block], y[block], out=dx[block])
+            part -= y[block] * part.sum(axis=axis, keepdims=True)
+
+        _each(x, axis, backward)
         return dx.astype(x.dtype, copy=False)
 
     return y.astype(x.dtype, copy=False), pullback
@@ -52,13 +69,24 @@ def log_softmax(x: Array, *, axis: int = -1) -> Result:
     """y_i = x_i - log sum_j e^(x_j) along the axis."""
     check_float(x, "log_softmax")
     check_axis(axis, x.ndim, "log_softmax")
-    y = _shifted(x, axis)
-    if y.size:  # of nothing there is no logarithm
-        y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
+    y = xp.empty(x.shape, widen(x[:0]).dtype)
+
+    def forward(block: slice) -> None:
+        part = _shift(x[block], axis, out=y[block])
+        part -= xp.log(xp.exp(part).sum(axis=axis, keepdims=True))
+
+    _each(x, axis, forward)
 
     def pullback(dy: Array) -> Array:
         # dx = dy - softmax(x) sum_j dy_j
-        dx: Array = dy - xp.exp(y) * widen(dy).sum(axis=axis, keepdims=True)
+        dx = xp.empty(y.shape, y.dtype)
+
+        def backward(block: slice) -> None:
+            part = xp.exp(y[block], out=dx[block])
+            part *= widen(dy[block]).sum(axis=axis, keepdims=True)
+            xp.subtract(dy[block], part, out=part)
+
+        _each(x, axis, backward)
         return dx.astype(x.dtype, copy=False)
 
     with silent_overflow():

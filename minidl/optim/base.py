@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from minidl import threads
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
 from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
@@ -120,11 +121,16 @@ class Optimizer:
 
     def _update_run(self, flat: Flat, run: range, step: int, options: dict[str, Any]) -> None:
         """Update neighbours in the buffer, block by block, half precision by way of single."""
-        for block in flat.blocks(run):
+
+        def update(block: slice) -> None:
             p = widen(flat.data[block])
             self.update(p, widen(flat.grad[block]), State(flat, block, step, self.slots), **options)
             if p.dtype != flat.data.dtype:
                 flat.data[block] = p
+
+        first, *others = flat.blocks(run)
+        update(first)  # which makes the slots, for the others to share
+        threads.run(lambda i: update(others[i]), len(others))
 
     def state(self) -> dict[str, Array]:
         """Return copies of what the next steps depend on: counts, the arrays of the updates, and schedules.

@@ -33,7 +33,6 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
         (GlobalMaxPool(), ops.global_max_pool, {}),
         (GlobalAvgPool(), ops.global_avg_pool, {}),
     ],
-    ids=repr,
 )
 def test_it_is_its_op(layer: Any, op: Any, options: dict[str, Any]) -> None:
     x = normal(2, 7, 8, 3)

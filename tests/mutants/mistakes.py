@@ -13,7 +13,7 @@ TENSORS = ("training test_a_tensor_used_twice_has_the_sum_of_both_gradients",)
 OF_SOFTMAX = [
     Mutant(
         "softmax shifted by the minimum",
-        "ops.softmax:_shifted",
+        "ops.softmax:_shift",
         "x.max(",
         "x.min(",
         ("op softmax", "op log_softmax"),
@@ -21,30 +21,30 @@ OF_SOFTMAX = [
     Mutant(
         "softmax: products of exponentials in the backward",
         "ops.softmax:softmax",
-        "dx = dy * y\n        dx -= y * dx.sum(axis=axis, keepdims=True)",
-        "e = xp.exp(widen(x))\n        s = e.sum(axis=axis, keepdims=True)\n"
-        "        dx = (dy * e * s - e * (dy * e).sum(axis=axis, keepdims=True)) / (s * s)",
+        "part -= y[block] * part.sum(axis=axis, keepdims=True)",
+        "e = xp.exp(widen(x[block]))\n            s, d = e.sum(axis=axis, keepdims=True), dy[block]\n"
+        "            dx[block] = (d * e * s - e * (d * e).sum(axis=axis, keepdims=True)) / (s * s)",
         ("op softmax",),
     ),
     Mutant(
         "softmax without a shift",
-        "ops.softmax:_shifted",
-        "return x - x.max(axis=axis, keepdims=True) if x.size else x.copy()",
-        "return x.copy()",
+        "ops.softmax:_shift",
+        "widen(x.max(axis=axis, keepdims=True))",
+        "0",
         ("op softmax",),
     ),
     Mutant(
         "softmax over the whole batch",
         "ops.softmax:softmax",
-        "y /= y.sum(axis=axis, keepdims=True)",
-        "y /= y.sum()",
+        "part /= part.sum(axis=axis, keepdims=True)",
+        "part /= part.sum()",
         ("op softmax",),
     ),
     Mutant(
         "softmax: only the diagonal of the Jacobian",
         "ops.softmax:softmax",
-        "dx -= y * dx.sum(axis=axis, keepdims=True)",
-        "dx -= y * dx",
+        "part -= y[block] * part.sum(axis=axis, keepdims=True)",
+        "part -= y[block] * part",
         ("op softmax",),
     ),
     Mutant(
@@ -64,15 +64,15 @@ OF_SOFTMAX = [
     Mutant(
         "softmax: the backward ignores the axis",
         "ops.softmax:softmax",
-        "dx -= y * dx.sum(axis=axis, keepdims=True)",
-        "dx -= y * dx.sum(axis=-1, keepdims=True)",
+        "part -= y[block] * part.sum(axis=axis, keepdims=True)",
+        "part -= y[block] * part.sum(axis=-1, keepdims=True)",
         ("op softmax",),
     ),
     Mutant(
         "log-softmax: the upstream is not summed",
         "ops.softmax:log_softmax",
-        "widen(dy).sum(axis=axis, keepdims=True)",
-        "widen(dy)",
+        "widen(dy[block]).sum(axis=axis, keepdims=True)",
+        "widen(dy[block])",
         ("op log_softmax",),
     ),
 ]
@@ -195,8 +195,8 @@ OF_PRODUCTS = [
     Mutant(
         "the gradient of a bias is averaged",
         "ops.linear:linear",
-        ".sum(axis=0)",
-        ".mean(axis=0)",
+        "column_sums(widen(drows))",
+        "column_sums(widen(drows)) / len(rows)",
         ("op linear", "layer Linear"),
     ),
     Mutant(
@@ -270,9 +270,9 @@ OF_WINDOWS = [
     ),
     Mutant(
         "conv: the kernel is not mirrored in the backward",
-        "ops.conv:_input_gradient",
-        "kernel[:, ::-1]",
-        "kernel[:, ::1]",
+        "ops.conv:_gathered",
+        "groups, outputs)[::-1]",
+        "groups, outputs)[::1]",
         ("op conv",),
     ),
     Mutant(
@@ -353,16 +353,16 @@ OF_NORMS = [
     ),
     Mutant(
         "batch norm: the mean is a constant in the backward",
-        "ops.norm:shared_batch_norm",
-        "dx -= all_db * scale / count\n",
+        "ops.norm:_spread",
+        "part += offset\n",
         "pass\n",
         ("op batch_norm",),
     ),
     Mutant(
         "batch norm: the variance is a constant in the backward",
-        "ops.norm:shared_batch_norm",
-        "dx -= centred * (all_dw * scale * inverse / count)",
-        "pass",
+        "ops.norm:_spread",
+        "part *= slope",
+        "part *= 0",
         ("op batch_norm", "layer BatchNorm"),
     ),
     Mutant(
@@ -590,8 +590,8 @@ OF_TRAINING = [
     Mutant(
         "a batch is a view of the data",
         "data.loader:_take",
-        "asarray(source[index]).copy()",
-        "asarray(source[index])",
+        "asarray(part).copy()",
+        "asarray(part)",
         ("training test_a_batch_may_be_written_to",),
     ),
     Mutant(

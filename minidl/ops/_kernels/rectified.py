@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.backend import Array
+from minidl.ops._blocks import column_sums
 from minidl.ops._kernels._program import packed
 from minidl.ops._kernels.activation import add_bias_and_rectify, pulled_back
-from minidl.ops.norm import _column_sums
 
 
 def rectified(product: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,7 +27,7 @@ def rectified(product: Callable[..., Any]) -> Callable[..., Any]:
             # dz = dy [y > 0], then dx and dw are those of the product, db = sum of dz over the rows
             dz = pulled_back("relu_back", y, dy)
             dx, dw, _ = back(dz, input_grad=input_grad)
-            return dx, dw, _column_sums(dz.reshape(dz.size // dz.shape[-1], dz.shape[-1]))
+            return dx, dw, column_sums(dz.reshape(dz.size // dz.shape[-1], dz.shape[-1]))
 
         return y, pullback
 
