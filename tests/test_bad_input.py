@@ -159,6 +159,7 @@ def test_a_gradient_that_does_not_fit(dy, error, message):
         (LABELS.tolist(), TypeError, "got list"),
     ],
 )
+@pytest.mark.usefixtures("costly_checks")
 def test_labels_that_do_not_fit_reach_neither_loss_nor_model(labels, error, message):
     model, loss = network(), losses.CrossEntropy()
     logits = model.forward(IMAGES)

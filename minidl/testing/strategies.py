@@ -103,8 +103,8 @@ def labels(shape: "tuple[int, ...]", classes: int) -> "st.SearchStrategy[Array]"
 
     Example:
         >>> from hypothesis import find
-        >>> find(labels((2,), classes=3), lambda target: target.max() == 2).max()
-        np.int64(2)
+        >>> int(find(labels((2,), classes=3), lambda target: target.max() == 2).max())
+        2
     """
     count = math.prod(shape)
     numbers = st.lists(st.integers(0, classes - 1), min_size=count, max_size=count)

@@ -242,7 +242,7 @@ def test_a_layer_used_twice_gets_both_contributions(surface):
             TypeError,
             "Sequential: expected a layer at position 1, got the class",
         ),
-        (lambda: Sequential(Tanh(), np.tanh), TypeError, "expected a layer at position 1, got ufunc"),
+        (lambda: Sequential(Tanh(), np.tanh), TypeError, "expected a layer at position 1, got [Uu]func"),
         (lambda: Sequential([Tanh(), 3]), TypeError, "expected a layer at position 1, got int"),
         (lambda: Sequential([Tanh()], [Tanh()]), TypeError, "expected a layer at position 0, got list"),
         (lambda: Parallel(Tanh), TypeError, "Parallel: expected a layer at position 0, got the class Tanh"),

@@ -142,6 +142,7 @@ def test_the_input_gradient_can_be_left_out(many):
         ({"rotary": True, "num_heads": 2}, "rotary_positions: expected .* with an even D"),
     ],
 )
+@pytest.mark.usefixtures("costly_checks")
 def test_what_does_not_fit_together(change, message):
     names = ("query", "key", "value", "w_in", "b_in", "w_out", "b_out")
     arguments = {**dict(zip(names, (*inputs(), *weights()), strict=True)), "num_heads": HEADS, **change}

@@ -286,6 +286,7 @@ def test_an_empty_batch(name):
         (lambda x, h, ws: (x, h, ws, np.array([4, 3])), r"expected lengths from 1 to 3, got \[4, 3\]"),
     ],
 )
+@pytest.mark.usefixtures("costly_checks")
 def test_what_does_not_fit_together(name, change, message):
     x, states = data(name, 2, 3, 2, 3)
     x, h, ws, mask = change(x, states[0], weights(name, 2, 3))

@@ -1,6 +1,5 @@
 """One training step on CuPy: nothing waits for the device, and so many launches at most."""
 
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.skipif(not package.installed(), reason="counted by the 
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SHAPES = {"mlp": (32, 784), "lenet": (4, 28, 28, 1), "vgg": (4, 32, 32, 3)}
-# Of forward, loss, backward without the gradient of the images, update and zero_grad, from the second step on.
+# Of forward, loss, backward without the gradient of the images, update and zero_grad, but for the first step.
 MOST_LAUNCHES = {"mlp": 32, "lenet": 50, "vgg": 130}
 
 

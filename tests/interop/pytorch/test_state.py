@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.backend import to_numpy
 from minidl.interop import load_torch_state, save_torch_state, torch_state
 from minidl.interop.pytorch.layouts import KINDS
 from minidl.layers import Dropout
 from tests.conformance.layer_rows import LAYERS
 from tests.conformance.sides import first, tensor, together
+from tests.either import on_host
 from tests.interop.pytorch import chains
 from tests.interop.pytorch.nets import NETS, assert_close, ours, shuffled, tensors, theirs
 
@@ -80,7 +80,8 @@ def test_a_layer_of_any_settings_goes_both_ways(torch, name, data, seed) -> None
     y = layer.eval().predict(together(inputs))
     expected = row.call(module, settings, *(tensor(torch, first(row, a)) for a in inputs))
     for part, other in zip(*(y if isinstance(y, tuple) else (y,) for y in (y, expected)), strict=True):
-        np.testing.assert_allclose(first(row, to_numpy(part)), other.detach().numpy(), rtol=1e-9, atol=1e-9)
+        found = on_host(first(row, part))
+        np.testing.assert_allclose(found, other.detach().numpy(), rtol=1e-9, atol=1e-9)
     for key, array in torch_state(layer).items():
         np.testing.assert_array_equal(array, module.state_dict()[key].numpy(), err_msg=key)
     module.load_state_dict(tensors(torch, torch_state(layer)), strict=True)
