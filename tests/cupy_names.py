@@ -100,13 +100,7 @@ def methods(source: str) -> Iterator[Use]:
     tree = ast.parse(source)
     called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Attribute)
-            and hasattr(np.ndarray, node.attr)
-            and not node.attr.startswith("__")
-        ):
-            if chain(node)[:1] and chain(node)[0] in ("xp", "np", "json", "self", "ops", "F", "math", "st", "minidl"):
-                continue
+        if isinstance(node, ast.Attribute) and node.attr in NUMPYS and chain(node)[:1] not in MODULES:
             yield _use(node, (node.attr,), called.get(id(node)))
 
 

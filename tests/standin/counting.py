@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 class Record:
     """What happened while it was kept, each event by the name of what was called.
 
-    A launch is a call that makes the device read or write numbers: CuPy may take more than one kernel for it
-    (an index of several arrays), and never takes fewer. A wait is a moment at which the host stands still
-    until the device has done all that was asked of it before.
+    A launch is a call that reads or writes numbers on the device; CuPy may take several kernels for one, such
+    as an index of several arrays, and none for arrays without elements. A wait is a moment at which the host
+    stands still until the device has done all that was asked of it before.
     """
 
     waits: list[str] = field(default_factory=list)
