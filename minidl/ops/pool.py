@@ -39,8 +39,10 @@ def max_pool(
         dx = xp.zeros(x.shape, dtype=x.dtype)
         for _, outs, ins in taps(window):
             wins = open_windows[outs] > (x[ins] < bound[outs])
-            taken = (bits[outs] * wins).view(dy.dtype)
-            dx[ins] = dx[ins] + taken if overlapping else taken
+            if overlapping:
+                dx[ins] += (bits[outs] * wins).view(dy.dtype)
+            else:
+                xp.multiply(bits[outs], wins, out=dx.view(bits.dtype)[ins])
             open_windows[outs] ^= wins
         return dx
 

@@ -43,7 +43,9 @@ def softmax(x: Array, *, axis: int = -1) -> Result:
 
         def backward(block: slice) -> None:
             part = xp.multiply(dy[block], y[block], out=dx[block])
-            part -= y[block] * part.sum(axis=axis, keepdims=True)
+            total = part.sum(axis=axis, keepdims=True)
+            xp.subtract(dy[block], total, out=part)
+            part *= y[block]
 
         _each(x, axis, backward)
         return dx.astype(x.dtype, copy=False)

@@ -128,9 +128,8 @@ class Optimizer:
             if p.dtype != flat.data.dtype:
                 flat.data[block] = p
 
-        first, *others = flat.blocks(run)
-        update(first)  # which makes the slots, for the others to share
-        threads.run(lambda i: update(others[i]), len(others))
+        blocks = list(flat.blocks(run))
+        threads.run(lambda i: update(blocks[i]), len(blocks))
 
     def state(self) -> dict[str, Array]:
         """Return copies of what the next steps depend on: counts, the arrays of the updates, and schedules.

@@ -50,7 +50,8 @@ class Flat:
     def slot(self, name: str) -> Array:
         """Return an optimizer's memory beside the parameters: zeros at first, float32 for half precision."""
         if name not in self.slots:
-            self.slots[name] = xp.zeros(self.data.size, xp.promote_types(self.data.dtype, xp.float32))
+            new = xp.zeros(self.data.size, xp.promote_types(self.data.dtype, xp.float32))
+            self.slots.setdefault(name, new)  # blocks that ask at once, on several threads, share one
         return self.slots[name]
 
     def runs(self, keys: Sequence[Key | None]) -> Iterator[tuple[Key, range]]:
