@@ -25,6 +25,9 @@ from minidl.optim.flat import Flat, pack
 from minidl.optim.groups import Hyper, Parameters, as_groups, check, read_state, resolve, tuple_lengths
 
 
+FEWEST_SHARED = 4  # blocks for which it pays to wake the other cores
+
+
 class State:
     """What an update remembers of its slice: arrays by name, zeros at first, and ``step``, counted from 1."""
 
@@ -129,7 +132,11 @@ class Optimizer:
                 flat.data[block] = p
 
         blocks = list(flat.blocks(run))
-        threads.run(lambda i: update(blocks[i]), len(blocks))
+        if len(blocks) < FEWEST_SHARED:
+            for block in blocks:
+                update(block)
+        else:
+            threads.run(lambda i: update(blocks[i]), len(blocks))
 
     def state(self) -> dict[str, Array]:
         """Return copies of what the next steps depend on: counts, the arrays of the updates, and schedules.
