@@ -24,7 +24,6 @@ from minidl.ops._precision import widen
 from minidl.optim.flat import Flat, pack
 from minidl.optim.groups import Hyper, Parameters, as_groups, check, read_state, resolve, tuple_lengths
 
-
 FEWEST_SHARED = 4  # blocks for which it pays to wake the other cores
 
 
