@@ -136,7 +136,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
-@pytest.mark.parametrize("command", ["scripts/demo", "scripts/gpu", "scripts/test"])
+@pytest.mark.parametrize("command", ["scripts/demo", "scripts/docs", "scripts/gpu", "scripts/test"])
 def test_the_shells_are_three_lines_over_a_python_file(command: str) -> None:
     assert len((ROOT / command).read_text(encoding="utf-8").splitlines()) == 3
     result = subprocess.run([str(ROOT / command), "--help"], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""scripts/test and scripts/demo hand on what they are given, and stop where something failed."""
+"""The commands over .venv hand on what they are given, and stop where something failed."""
 
 import importlib
 import sys
@@ -47,6 +47,12 @@ def script_test(monkeypatch: pytest.MonkeyPatch) -> Script:
 @pytest.fixture
 def script_demo(monkeypatch: pytest.MonkeyPatch) -> Script:
     return Script("demo", monkeypatch)
+
+
+@pytest.fixture
+def script_docs(monkeypatch: pytest.MonkeyPatch) -> Script:
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "")
+    return Script("docs", monkeypatch)
 
 
 def test_everything_runs_and_pytest_last(script_test, monkeypatch) -> None:
@@ -98,3 +104,21 @@ def test_the_demo_hands_its_arguments_and_its_status_on(script_demo, monkeypatch
     assert script_demo.extras == ["data", "plots"]
     script_demo.failing = "--steps"
     assert script_demo(monkeypatch, "--steps", "3") == 1
+
+
+def test_the_documentation_is_built_strictly(script_docs, monkeypatch) -> None:
+    assert script_docs(monkeypatch) == 0
+    assert script_docs.commands == [["python", "-m", "mkdocs", "build", "--strict"]]
+    assert script_docs.extras == ["docs"]
+    script_docs.failing = "build"
+    assert script_docs(monkeypatch) == 1
+
+
+def test_the_documentation_is_shown_until_someone_ends_it(script_docs, monkeypatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    assert script_docs(monkeypatch, "--serve") == 0
+    assert script_docs.commands == [["python", "-m", "mkdocs", "serve", "--strict"]]
+    monkeypatch.setattr(script_docs.module.subprocess, "run", interrupted)
+    assert script_docs(monkeypatch, "--serve") == 130
