@@ -87,12 +87,11 @@ def conv(
         # dx = row2im(dy w^T), dw = im2row(x)^T dy, db = sum of dy over all but the channels
         dy = widen(dy)
         drows = _as_rows(dy)
-        gathers = max(window.stride) == 1 and _pays_to_gather(window, w.shape[-2], w.shape[-1] // groups)
         dx: Array | None = None
-        if input_grad and gathers:
-            dx, dw = _gathered(dy, widen(x), widen(w), window, groups)
+        if _shares_lowering(window, w.shape[-2], w.shape[-1] // groups):
+            dx, dw = _gathered(dy, widen(x), widen(w), window, groups, input_grad)
         else:
-            dx = _scattered(dy, widen(w), window, groups) if input_grad else None
+            dx = _input_gradient(dy, widen(w), window, groups) if input_grad else None
             dw = _weight_gradient(widen(x), _by_group(drows, groups), window)
         db = None if b is None else xp.asarray(column_sums(drows), dtype=b.dtype)
         dx = None if dx is None else dx.astype(x.dtype, copy=False)
@@ -143,26 +142,35 @@ def _weight_gradient(x: Array, drows: Array, window: Window) -> Array:
     return dw.swapaxes(0, 1)
 
 
-def _gathered(dy: Array, x: Array, w: Array, window: Window, groups: int) -> tuple[Array, Array]:
+def _gathered(
+    dy: Array, x: Array, w: Array, window: Window, groups: int, input_grad: bool
+) -> tuple[Array | None, Array]:
     """Return dx and dw from one lowering: each pixel gathers what the windows that saw it have of dy."""
-    entries, channels, outputs = math.prod(window.kernel), w.shape[-2], w.shape[-1] // groups
-    kernel = w.reshape(entries, channels, groups, outputs)[::-1].transpose(2, 0, 3, 1)
-    kernel = xp.ascontiguousarray(kernel).reshape(groups, entries * outputs, channels)
+    kernel = _mirrored(w, groups)
     dx = xp.empty((math.prod(x.shape[:-1]), x.shape[-1]), dtype=dy.dtype)
-    dw = xp.zeros((groups, entries * outputs, channels), dtype=dy.dtype)
+    dw = xp.zeros(kernel.shape, dtype=dy.dtype)
     of_group, pixels, of_tile = _by_group(dx, groups), _by_group(_as_rows(x), groups), xp.empty_like(dw)
-    for seen, rows in lowered(dy, window.mirrored(), groups, channels):
-        _multiply(rows, kernel, of_group[:, seen])
+    for seen, rows in lowered(dy, window.mirrored(), groups, w.shape[-2]):
+        if input_grad:
+            _multiply(rows, kernel, of_group[:, seen])
         _multiply(rows.swapaxes(1, 2), pixels[:, seen], of_tile)
         dw += of_tile
-    dw = dw.reshape(groups, entries, outputs, channels)[:, ::-1].transpose(1, 3, 0, 2)
-    return dx.reshape(x.shape), dw.reshape(w.shape)
+    dw = dw.reshape(groups, math.prod(window.kernel), -1, w.shape[-2])[:, ::-1].transpose(1, 3, 0, 2)
+    return (dx.reshape(x.shape) if input_grad else None), dw.reshape(w.shape)
+
+
+def _mirrored(w: Array, groups: int) -> Array:
+    """Return the kernel that takes dy to dx, last entry first: (G, K O / G, C / G)."""
+    kernel = w.reshape(-1, w.shape[-2], groups, w.shape[-1] // groups)[::-1].transpose(2, 0, 3, 1)
+    return xp.ascontiguousarray(kernel).reshape(groups, -1, w.shape[-2])
 
 
 @fused("windows:input_gradient")
-def _scattered(dy: Array, w: Array, window: Window, groups: int) -> Array:
-    """Return dx = row2im(dy w^T): each window adds to the pixels that it saw."""
+def _input_gradient(dy: Array, w: Array, window: Window, groups: int) -> Array:
+    """dx = row2im(dy w^T)."""
     entries, channels, outputs = math.prod(window.kernel), w.shape[-2], w.shape[-1] // groups
+    if max(window.stride) == 1 and _pays_to_gather(window, channels, outputs, 1):
+        return _correlate(dy, _mirrored(w, groups), window.mirrored())
     kernel = xp.ascontiguousarray(w.reshape(entries, channels, groups, outputs).transpose(2, 0, 3, 1))
     dx = xp.zeros((len(dy), *window.size, groups * channels), dtype=dy.dtype)
     rows = _by_group(_as_rows(dy), groups)[:, None]
@@ -173,14 +181,23 @@ def _scattered(dy: Array, w: Array, window: Window, groups: int) -> Array:
     return dx
 
 
-def _pays_to_gather(window: Window, channels: int, outputs: int) -> bool:
+def _shares_lowering(window: Window, channels: int, outputs: int) -> bool:
+    """Tell whether dw costs least from the lowering of dy that dx needs: not where x has few channels.
+
+    The shapes alone decide, so dw is the same to the last bit whether dx is wanted or not.
+    """
+    cheap = max(window.stride) == 1 and 2 * channels >= outputs
+    return cheap and _pays_to_gather(window, channels, outputs, 2)
+
+
+def _pays_to_gather(window: Window, channels: int, outputs: int, products: int) -> bool:
     """Tell whether pixels gathering from windows cost less than windows scattering to pixels.
 
-    Each takes two products. To copy a number into a row takes as long as 6 multiply-adds, to add one to an
-    image as 40 (measured); a scatter lowers x as well, for the gradient of the weights.
+    To copy a number into a row takes as long as 6 multiply-adds, to add one to an image as 40 (measured).
+    The second product is that of dw, for which a scatter has to lower x as well.
     """
-    gather = math.prod(window.size) * outputs * (2 * channels + 6)
-    scatter = math.prod(window.output) * channels * (2 * outputs + 40 + 6)
+    gather = math.prod(window.size) * outputs * (products * channels + 6)
+    scatter = math.prod(window.output) * channels * (products * (outputs + 6) + 34)
     return gather <= scatter
 
 

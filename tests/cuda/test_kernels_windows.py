@@ -108,7 +108,7 @@ def test_the_gradients_of_a_convolution(setting: Any, outputs: int, mode: Any, s
     with running(mode), mock.patch.object(_lowering, "TILE", tile):
         got = windows.input_gradient(dy, w, window, 1)
         dw = windows.weight_gradient(x, drows, window)
-    close(got, formula(conv._scattered)(dy, w, window, 1), "float64", beside=(dy,))
+    close(got, formula(conv._input_gradient)(dy, w, window, 1), "float64", beside=(dy,))
     close(dw, formula(conv._weight_gradient)(x, drows, window), "float64", beside=(dy,))
 
 
@@ -135,7 +135,7 @@ def _kernels_in_place() -> Any:
     """Let convolutions run the kernels of windows."""
     chosen = {
         "lowered": replaced(formula(_lowering.lowered), "windows:lowered"),
-        "_scattered": replaced(formula(conv._scattered), "windows:input_gradient"),
+        "_input_gradient": replaced(formula(conv._input_gradient), "windows:input_gradient"),
         "_weight_gradient": replaced(formula(conv._weight_gradient), "windows:weight_gradient"),
     }
     return mock.patch.multiple(conv, **chosen)

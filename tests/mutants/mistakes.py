@@ -270,9 +270,9 @@ OF_WINDOWS = [
     ),
     Mutant(
         "conv: the kernel is not mirrored in the backward",
-        "ops.conv:_gathered",
-        "groups, outputs)[::-1]",
-        "groups, outputs)[::1]",
+        "ops.conv:_mirrored",
+        "groups)[::-1]",
+        "groups)[::1]",
         ("op conv",),
     ),
     Mutant(
