@@ -44,7 +44,7 @@ def main() -> int:
     if options.full:
         os.environ["MINIDL_TEST_PROFILE"] = "full"
     if options.standin:
-        return run(python, "-m", "pytest", "--standin", *selection)
+        return run(python, "-m", "pytest", "--standin", "--numprocesses=auto", *selection)
     if selection:
         return run(python, "-m", "pytest", *selection)
     failed = []
@@ -56,7 +56,7 @@ def main() -> int:
         print(f"scripts/test: {', '.join(failed)} failed; the tests did not run")
         return 1
     print("--- pytest", flush=True)
-    return run(python, "-m", "pytest", "--cov")
+    return run(python, "-m", "pytest", "--cov", "--numprocesses=auto")
 
 
 def run(*command: str) -> int:

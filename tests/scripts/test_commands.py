@@ -58,7 +58,7 @@ def script_docs(monkeypatch: pytest.MonkeyPatch) -> Script:
 def test_everything_runs_and_pytest_last(script_test, monkeypatch) -> None:
     assert script_test(monkeypatch) == 0
     assert [command[2] for command in script_test.commands[:3]] == ["ruff", "ruff", "mypy"]
-    assert script_test.commands[-1] == ["python", "-m", "pytest", "--cov"]
+    assert script_test.commands[-1] == ["python", "-m", "pytest", "--cov", "--numprocesses=auto"]
     assert "oracles" not in script_test.extras
 
 
@@ -82,15 +82,15 @@ def test_arguments_go_to_pytest_alone(script_test, monkeypatch) -> None:
 def test_full_takes_the_large_counts(script_test, monkeypatch) -> None:
     assert script_test(monkeypatch, "--full") == 0
     assert script_test.module.os.environ["MINIDL_TEST_PROFILE"] == "full"
-    assert script_test.commands[-1] == ["python", "-m", "pytest", "--cov"]
+    assert script_test.commands[-1] == ["python", "-m", "pytest", "--cov", "--numprocesses=auto"]
 
 
 def test_the_stand_in_for_cupy_runs_with_pytest_alone(script_test, monkeypatch) -> None:
     assert script_test(monkeypatch, "--standin", "tests/ops") == 0
-    assert script_test.commands == [["python", "-m", "pytest", "--standin", "tests/ops"]]
+    assert script_test.commands == [["python", "-m", "pytest", "--standin", "--numprocesses=auto", "tests/ops"]]
     script_test.failing = "--standin"
     assert script_test(monkeypatch, "--standin") == 1
-    assert script_test.commands[1:] == [["python", "-m", "pytest", "--standin"]]
+    assert script_test.commands[1:] == [["python", "-m", "pytest", "--standin", "--numprocesses=auto"]]
 
 
 def test_torch_is_installed_on_request(script_test, monkeypatch) -> None:
