@@ -108,11 +108,16 @@ def linked(text: str, owner: str, names: dict[str, Any]) -> str:
         for name in (match[1].removeprefix("minidl."), f"{owner.rpartition('.')[0]}.{match[1]}"):
             if name in names and name != owner:
                 page = page_of(name, names)
-                target = ("" if page == here else f"{page}.md") + f"#{name.replace('.', '').lower()}"
+                target = ("" if page == here else f"{page}.md") + f"#{anchor(name)}"
                 return f"[`{match[1]}`]({target})"
         return match[0]
 
     return re.sub(r"(?<!`)(?<!^- )`([\w.]+)`(?!`)", link, text, flags=re.MULTILINE)
+
+
+def anchor(name: str) -> str:
+    """Return what the heading of an entry is called in links."""
+    return name.replace(".", "").lower()
 
 
 def section(title: str, body: str) -> str:
@@ -188,9 +193,9 @@ def reference() -> dict[str, str]:
         entries = [name for name in order if page_of(name, names) == page]
         head = f"# {title}\n\n<!-- written by scripts/reference.py from the docstrings: change those -->\n\n"
         pages[f"{page}.md"] = head + "\n\n".join(entry(name, names) for name in entries) + "\n"
-        listed = ", ".join(f"`{name.rpartition('.')[2]}`" for name in entries)
+        listed = ", ".join(f"[`{name.rpartition('.')[2]}`]({page}.md#{anchor(name)})" for name in entries)
         table.append(f"| [{title}]({page}.md) | {listed} |")
-    head = "# Reference\n\nEverything public, with its formula, its shapes, and an example that is run.\n\n"
+    head = "# Reference\n\nEverything public, with formulas and shapes; the tests run every example.\n\n"
     pages["README.md"] = head + "\n".join(["| page | names |", "|---|---|", *table]) + "\n"
     return pages
 

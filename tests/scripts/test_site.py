@@ -95,6 +95,9 @@ def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     assert all(len(page.loaded) > 2 for page in pages.values())
     assert {path.name: page.foreign() for path, page in pages.items() if page.foreign()} == {}
+    for path, page in pages.items():  # the page for what is not found names its files from the root
+        found = [(site / name[1:] if name.startswith("/") else path.parent / name) for name in page.loaded]
+        assert [str(file) for file in found if not file.exists()] == []
     styles = [path.read_text(encoding="utf-8") for path in site.rglob("*.css")]
     assert len(styles) > 2
     assert [found for style in styles for found in FOREIGN_STYLE.findall(style)] == []
