@@ -1,7 +1,7 @@
 """Attention: every query takes a weighted mean of the values, block by block.
 
-No more than a block of scores is ever stored, so memory grows with the length and not with its square; the
-backward pass computes the scores again (Rabe and Staats, 2021; Dao et al., 2022).
+No more than a block of scores is ever stored, so memory grows with the length and not with its square. Where
+there are more, the backward pass computes them again (Rabe and Staats, 2021; Dao et al., 2022).
 """
 
 import math
@@ -42,15 +42,19 @@ def scaled_dot_product_attention(
     queries, keys, values = (widen(a).reshape(math.prod(a.shape[:-2]), *a.shape[-2:]) for a in (q, k, v))
     y = xp.empty((*queries.shape[:2], v.shape[-1]), dtype=queries.dtype)
     norms = xp.empty((*queries.shape[:2], 1), dtype=queries.dtype)  # log of the sum of e^score
+    kept = None  # the shares of the only block
     for block in _blocks(q.shape, k.shape[-2], mask, causal):
-        scores = _scores(queries, keys, block, factor)
-        top = scores.max(axis=-1, keepdims=True)
+        shares = _scores(queries, keys, block, factor)
+        top = shares.max(axis=-1, keepdims=True)
         top = xp.where(top == -math.inf, 0, top)
-        shares = xp.exp(scores - top)
+        shares -= top
+        xp.exp(shares, out=shares)
         total = shares.sum(axis=-1, keepdims=True)
         total = xp.where(total == 0, 1, total)
-        y[block.heads, block.rows] = shares @ values[block.heads, block.keys] / total
+        shares /= total
+        y[block.heads, block.rows] = shares @ values[block.heads, block.keys]
         norms[block.heads, block.rows] = top + xp.log(total)
+        kept = shares if y[block.heads, block.rows].shape == y.shape else None
 
     def pullback(dy: Array) -> Gradients:
         # p = softmax(scale q k^T), dv = p^T dy, ds = p (dy v^T - sum of dy y) scale, dq = ds k, dk = ds^T q
@@ -59,8 +63,11 @@ def scaled_dot_product_attention(
         dq, dk, dv = (xp.zeros(a.shape, dtype=a.dtype) for a in (queries, keys, values))
         for block in _blocks(q.shape, k.shape[-2], mask, causal):
             of_rows, of_keys = (block.heads, block.rows), (block.heads, block.keys)
-            p = xp.exp(_scores(queries, keys, block, factor) - norms[of_rows])
-            ds = p * (drows[of_rows] @ values[of_keys].swapaxes(1, 2) - means[of_rows]) * factor
+            p = xp.exp(_scores(queries, keys, block, factor) - norms[of_rows]) if kept is None else kept
+            ds = drows[of_rows] @ values[of_keys].swapaxes(1, 2)
+            ds -= means[of_rows]
+            ds *= p
+            ds *= factor
             dq[of_rows] = ds @ keys[of_keys]
             dk[of_keys] += ds.swapaxes(1, 2) @ queries[of_rows]
             dv[of_keys] += p.swapaxes(1, 2) @ drows[of_rows]

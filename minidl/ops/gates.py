@@ -25,7 +25,11 @@ def gelu(x: Array, *, approximate: str = "none") -> Result:
 
     def pullback(dy: Array) -> Array:
         # dx = dy (P + x P')
-        return xp.asarray(dy * (share + inner * slope()), dtype=x.dtype)
+        dx = slope()
+        dx *= inner
+        dx += share
+        dx *= dy
+        return dx.astype(x.dtype, copy=False)
 
     return xp.asarray(wide * share, dtype=x.dtype), pullback
 
@@ -37,16 +41,26 @@ def check_approximate(approximate: str, owner: str) -> None:
 
 
 def _normal_share(x: Array) -> tuple[Array, Callable[[], Array]]:
-    """Return P = (1 + erf(x / sqrt 2)) / 2, and the function that gives its derivative."""
-    share = (1 + erf(x * math.sqrt(0.5))) / 2
-    return share, lambda: xp.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    """Return P = (1 + erf(x / sqrt 2)) / 2, and the function that gives its derivative, a new array."""
+    share = erf(x * math.sqrt(0.5))
+    share += 1
+    share /= 2
+
+    def slope() -> Array:
+        y = xp.asarray(x * x)
+        y /= -2
+        xp.exp(y, out=y)
+        y /= math.sqrt(2 * math.pi)
+        return y
+
+    return share, slope
 
 
 def _tanh_share(x: Array) -> tuple[Array, Callable[[], Array]]:
     """Return P = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, and what gives its derivative."""
     scale = math.sqrt(2 / math.pi)
     t = xp.tanh(scale * (x + 0.044715 * x * x * x))
-    return (1 + t) / 2, lambda: (1 - t * t) / 2 * (scale * (1 + 3 * 0.044715 * x * x))
+    return (1 + t) / 2, lambda: xp.asarray((1 - t * t) / 2 * (scale * (1 + 3 * 0.044715 * x * x)))
 
 
 def silu(x: Array) -> Result:
