@@ -10,7 +10,8 @@ import itertools
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -36,6 +37,16 @@ _inside: ContextVar[bool] = ContextVar("minidl_inside_tile", default=False)
 
 
 Locate: TypeAlias = "Callable[[Exception, int], None]"
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Run every chain inside on the whole batch, so that each of its stages is called once."""
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 class Stage(Protocol):
@@ -209,11 +220,8 @@ def _predicted_tiles(stages: Sequence[Stage], x: Array, samples: int, locate: Lo
 
 def _share_out(task: Callable[[int], Any], count: int) -> list[Any]:
     """Run the tasks on all cores, telling the containers within that they are inside a tile."""
-    token = _inside.set(True)
-    try:
+    with whole():
         return threads.run(task, count)
-    finally:
-        _inside.reset(token)
 
 
 def _tiles(n: int, samples: int) -> list[slice]:

@@ -30,6 +30,7 @@ NUMPY = {
     "interop.pytorch": "the weights of others come from the host and go there",
     "optim.groups": "settings and saved states come from the host, as NumPy's numbers too",
     "testing": "the checks compute their references on the host",
+    "training.explain": "single numbers are worked through on the host, without the layer's own code",
     "training.plots": "pictures are drawn on the host",
 }
 

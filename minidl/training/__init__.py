@@ -10,6 +10,7 @@ from minidl.training.confusion import Recall as Recall
 from minidl.training.early_stopping import EarlyStopping as EarlyStopping
 from minidl.training.evaluation import evaluate as evaluate
 from minidl.training.events import Event as Event
+from minidl.training.explain import explain as explain
 from minidl.training.fit import fit as fit
 from minidl.training.history import History as History
 from minidl.training.metrics import R2 as R2
