@@ -42,13 +42,14 @@ def explain(
         sample: the number of the sample whose elements are worked through.
         elements: for paths of layers, the index of the element of the output to work through; by default the
             first one that is not finite, or the one with the largest upstream gradient.
-        entries: what to say about layers of one's own, by their class; see `Entry`.
+        entries: what to say about layers of one's own, by their class: an ``Entry`` from
+            ``minidl.training.explain``.
 
     Returns:
-        An `Explanation`: ``.markdown``, ``.html``, ``.save(path)``, and the data as ``.records``.
+        An ``Explanation``: ``.markdown``, ``.html``, ``.save(path)``, and the data as ``.records``.
 
     Raises:
-        TypeError: the model is no layer, the loss none, the batch no array, or an entry no `Entry`.
+        TypeError: the model is no layer, the loss none, the batch no array, or an entry no ``Entry``.
         ValueError: no such sample, path or element; or as the model and the loss do for what does not fit.
 
     Example:
