@@ -87,7 +87,9 @@ def test_full_takes_the_large_counts(script_test, monkeypatch) -> None:
 
 def test_the_stand_in_for_cupy_runs_with_pytest_alone(script_test, monkeypatch) -> None:
     assert script_test(monkeypatch, "--standin", "tests/ops") == 0
-    assert script_test.commands == [["python", "-m", "pytest", "--standin", "--numprocesses=auto", "tests/ops"]]
+    assert script_test.commands == [
+        ["python", "-m", "pytest", "--standin", "--numprocesses=auto", "tests/ops"]
+    ]
     script_test.failing = "--standin"
     assert script_test(monkeypatch, "--standin") == 1
     assert script_test.commands[1:] == [["python", "-m", "pytest", "--standin", "--numprocesses=auto"]]
