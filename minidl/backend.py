@@ -76,6 +76,7 @@ def _read_debug(value: str) -> bool:
 
 
 DEBUG = _read_debug(os.environ.get("MINIDL_DEBUG", ""))  # the costly checks, read once at import
+CORES = name == "numpy"  # work is cut up for the cores and caches of a CPU; a GPU takes it whole
 BLOCK = 1 << (24 if name == "cupy" else 17)  # elements per pass over a buffer: few launches, or a warm cache
 TILE = 1 << 28 if name == "cupy" else 5 << 18  # bytes of rows at a time: few products, or a warm cache
 

@@ -97,7 +97,7 @@ def vjp(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate) -> tuple[
         plans: those of this chain, kept from call to call.
         locate: ``locate(error, i)`` is told of every exception and the number of the stage it came from.
     """
-    if _inside.get() or backend.name != "numpy":
+    if _inside.get() or not backend.CORES:
         return _chain(stages, x, locate)
     pullbacks = []
 
@@ -119,7 +119,7 @@ def vjp(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate) -> tuple[
 
 def predict(stages: Sequence[Stage], x: Any, plans: Plans, locate: Locate) -> Any:
     """Run the ``predict`` of a chain of stages in the same tiles as ``vjp``, keeping nothing."""
-    if _inside.get() or backend.name != "numpy":
+    if _inside.get() or not backend.CORES:
         return _predicted(stages, x, locate)
 
     def run(part: Sequence[Stage], x: Any, samples: int, locate: Locate) -> Any:

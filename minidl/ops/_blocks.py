@@ -30,7 +30,7 @@ def even(n: int, most: int) -> list[slice]:
 
 def in_blocks(rows: Array, task: Callable[[slice], Result]) -> list[Result]:
     """Return ``task(block)`` for all blocks of rows of a matrix, in order; a GPU takes all rows at once."""
-    if backend.name != "numpy" or rows.nbytes <= BLOCK_BYTES:
+    if not backend.CORES or rows.nbytes <= BLOCK_BYTES:
         return [task(slice(0, len(rows)))]
     memory.keep_freed()
     parts = even(len(rows), max(1, BLOCK_BYTES * len(rows) // rows.nbytes))
@@ -71,7 +71,7 @@ def _product(a: Array, b: Array) -> Array:
     sizes = (*a.shape, b.shape[-1])
     longest = max(sizes)
     count = min(MOST_PARTS, math.prod(sizes) // LEAST_WORK, longest) if a.ndim == b.ndim == 2 else 1
-    if count < 2 or backend.name != "numpy":
+    if count < 2 or not backend.CORES:
         return a @ b
     parts = even(longest, -(-longest // count))
     y = xp.empty((len(a), b.shape[1]), a.dtype)

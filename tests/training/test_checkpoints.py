@@ -425,12 +425,10 @@ def test_where_the_system_refuses_to_write_on_the_old_one_stays(tmp_path) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="folders have no such mode")
 def test_a_read_only_folder_is_an_error_and_the_old_one_stays(tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("read-only")
-    for private in (
-        folder,
-        folder.parent,
-        folder.parent.parent,
-    ):  # pytest's own, to be seen without being root
-        private.chmod(0o711)
+    outermost = tmp_path_factory.getbasetemp()  # of each worker, where there are several
+    for private in (folder, outermost, outermost.parent, outermost.parent.parent):
+        if private.name.startswith(("pytest-", "popen-", "read-only")):  # to be seen without being root
+            private.chmod(0o711)
     error, *steps = run(READ_ONLY, folder)
     assert "the checkpoint of step 2 was not written (Permission denied); earlier ones are intact" in error
     assert steps == ["1", "3"]
