@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minidl.files import read_tensors
 from tests.either import np
 from tests.examples import FOLDER, load
 
@@ -17,6 +18,9 @@ EXTRAS = {
     "digits": ("sklearn", "matplotlib"),
     "digits_mpi": ("sklearn", "tqdm"),
     "resnet_digits": ("sklearn", "tqdm"),
+    "cifar_resnet": ("matplotlib", "pooch"),
+    "unet_denoise": ("sklearn", "matplotlib", "PIL"),
+    "vae_digits": ("sklearn", "matplotlib"),
 }
 EACH = pytest.mark.parametrize("name", NAMES)
 
@@ -44,6 +48,12 @@ def run(name: str, folder: Path, *arguments: str, **environment: str) -> subproc
 def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+def is_a_picture(path: Path) -> bool:
+    matplotlib = pytest.importorskip("matplotlib.image")
+    picture = matplotlib.imread(path)
+    return picture.shape[0] > 100 and picture.std() > 0.01
 
 
 def place_mnist(folder: Path, count: int = 9_100) -> None:
@@ -141,6 +151,116 @@ def test_custom_op_is_proved(tmp_path):
     said = "\n".join(lines_of(run("custom_op", tmp_path, "--steps", "1")))
     assert "snake: gradients are right" in said
     assert re.search(r"Snake\(\): all \d+ checks passed", said)
+
+
+def write_text(folder: Path, characters: int = 2_000) -> Path:
+    path = folder / "text.txt"
+    path.write_text("To be, or not to be: that is the question. " * (characters // 43 + 1), encoding="utf-8")
+    return path
+
+
+def test_char_gpt_resumes_as_if_it_had_not_stopped(tmp_path):
+    text = str(write_text(tmp_path))
+    straight = lines_of(run("char_gpt", tmp_path, text, "--steps", "3", "--length", "20", "--out", "a"))
+    assert re.fullmatch(r"step 3: validation loss \d\.\d{4} nats per character", straight[0])
+    assert len("\n".join(straight[1:])) == 20
+    again = lines_of(run("char_gpt", tmp_path, text, "--length=20", "--out=a", "--resume", "--steps=3"))
+    assert again == straight[1:]
+    assert len(list((tmp_path / "a").glob("*.safetensors"))) == 1
+
+
+def test_char_gpt_goes_on_with_the_next_batch(tmp_path, monkeypatch):
+    example = load("char_gpt")
+    text = str(write_text(tmp_path))
+
+    def weights(folder: str, *arguments: str) -> dict:
+        command = ["char_gpt.py", text, "--length", "0", "--out", str(tmp_path / folder), *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        example.main()
+        return read_tensors(max((tmp_path / folder).iterdir()))[0]
+
+    # The schedule of the rate depends on the number of steps: the two runs share its warm-up.
+    weights("parts", "--steps", "2")
+    parts, whole = weights("parts", "--steps", "4", "--resume"), weights("whole", "--steps", "4")
+    assert parts.keys() == whole.keys()
+    for name in parts:
+        np.testing.assert_array_equal(parts[name], whole[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.txt"], "expected a text file of 1280 characters or more"),
+        (["tiny.txt"], "expected a text file of 1280 characters or more"),
+        (["text.txt", "--out", "held"], "--resume"),
+    ],
+)
+def test_char_gpt_refuses_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, said):
+    write_text(tmp_path)
+    (tmp_path / "tiny.txt").write_text("To be")
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held/checkpoint-000001-step-1.safetensors").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["char_gpt.py", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        load("char_gpt").main()
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_vae_digits_draws_its_map(tmp_path):
+    lines = lines_of(run("vae_digits", tmp_path, "--steps", "3", "--out", "a/b"))
+    assert re.fullmatch(r"3 steps; an unseen image takes \d\d\.\d\d nats .* two numbers", lines[-1])
+    assert is_a_picture(tmp_path / "a/b/vae_digits.png")
+
+
+def test_unet_denoise_draws_before_and_after(tmp_path):
+    lines = lines_of(run("unet_denoise", tmp_path, "--steps", "1", "--out", "a/b"))
+    assert re.search(r"1 steps; .*: \d\d\.\d\d dB before, \d\d\.\d\d dB after", lines[-1])
+    assert is_a_picture(tmp_path / "a/b/unet_denoise.png")
+
+
+def place_cifar(folder: Path, count: int = 8) -> None:
+    """Write images of noise in the format of CIFAR-10."""
+    rng = np.random.default_rng(0)
+    for name in ("data_batch_1", "data_batch_2", "test_batch"):
+        rows = rng.integers(0, 256, (count, 1 + 3 * 32 * 32), dtype=np.uint8)
+        rows[:, 0] %= 10
+        (folder / f"{name}.bin").write_bytes(rows.tobytes())
+
+
+def test_cifar_resnet_reads_its_images_from_a_folder(tmp_path):
+    place_cifar(tmp_path)
+    lines = lines_of(run("cifar_resnet", tmp_path, "--steps", "2", "--folder", ".", "--out", "a"))
+    assert re.match(r"2 steps, test accuracy \d+\.\d\d%; wrote ", lines[-1])
+    assert is_a_picture(tmp_path / "a/cifar_resnet.png")
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_cifar_resnet_says_how_to_go_on_without_its_images(tmp_path, damage):
+    if damage == "short":
+        place_cifar(tmp_path)
+        (tmp_path / "data_batch_2.bin").write_bytes(b"short")
+    done = run("cifar_resnet", tmp_path, "--folder", ".")
+    assert done.returncode == 1
+    assert re.fullmatch(r"cifar_resnet: no data_batch\*\.bin .* --folder", done.stderr.strip())
+
+
+def test_cifar_resnet_offline_says_how_to_go_on(tmp_path, monkeypatch):
+    pooch = pytest.importorskip("pooch")
+
+    def unreachable(*_, **__):
+        raise ConnectionError
+
+    monkeypatch.setattr(pooch, "retrieve", unreachable)
+    with pytest.raises(SystemExit, match=r"^cifar_resnet: no download .* name its folder by --folder$"):
+        load("cifar_resnet").download()
+
+
+def test_numpy_to_gpu_times_both_backends_or_says_that_there_is_no_gpu(tmp_path):
+    lines = lines_of(run("numpy_to_gpu", tmp_path, "--steps", "2", "--batch", "2"))
+    assert re.fullmatch(r"numpy: \d+\.\d ms a step, loss \d\.\d{4} to \d\.\d{4}", lines[0])
+    assert re.match(r"cupy: (no GPU here, or no CuPy; |\d+\.\d ms a step)", lines[1])
 
 
 def test_each_example_has_a_test():
