@@ -59,9 +59,8 @@ def _choose(choice: str) -> tuple[Any, str]:
         return np, "numpy"
 
 
-name: str
 if TYPE_CHECKING:
-    name = "numpy"
+    name: str = "numpy"
 else:
     xp, name = _choose(os.environ.get("MINIDL_BACKEND") or "numpy")
 

@@ -44,16 +44,8 @@ def scaled_dot_product_attention(
     norms = xp.empty((*queries.shape[:2], 1), dtype=queries.dtype)  # log of the sum of e^score
     kept = None  # the shares of the only block
     for block in _blocks(q.shape, k.shape[-2], mask, causal):
-        shares = _scores(queries, keys, block, factor)
-        top = shares.max(axis=-1, keepdims=True)
-        top = xp.where(top == -math.inf, 0, top)
-        shares -= top
-        xp.exp(shares, out=shares)
-        total = shares.sum(axis=-1, keepdims=True)
-        total = xp.where(total == 0, 1, total)
-        shares /= total
+        shares, norms[block.heads, block.rows] = _shares(_scores(queries, keys, block, factor))
         y[block.heads, block.rows] = shares @ values[block.heads, block.keys]
-        norms[block.heads, block.rows] = top + xp.log(total)
         kept = shares if y[block.heads, block.rows].shape == y.shape else None
 
     def pullback(dy: Array) -> Gradients:
@@ -91,6 +83,18 @@ def _scores(queries: Array, keys: Array, block: Block, factor: float) -> Array:
     scores = queries[block.heads, block.rows] @ keys[block.heads, block.keys].swapaxes(1, 2)
     scores *= factor
     return scores if block.allowed is None else xp.where(block.allowed, scores, -math.inf)
+
+
+def _shares(scores: Array) -> tuple[Array, Array]:
+    """Turn scores into their softmax, in place; return it with the log of the sum of e^score."""
+    top = scores.max(axis=-1, keepdims=True)
+    top = xp.where(top == -math.inf, 0, top)
+    scores -= top
+    xp.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    total = xp.where(total == 0, 1, total)  # of a query that sees no key
+    scores /= total
+    return scores, top + xp.log(total)
 
 
 def _blocks(shape: tuple[int, ...], steps: int, mask: Array | None, causal: bool) -> Iterator[Block]:
