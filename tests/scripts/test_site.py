@@ -82,6 +82,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_page_stands_in_the_navigation_once() -> None:
+    entries = re.findall(r"([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(entries) > 30
+    assert sorted(entries) == sorted(set(entries))
+
+
 @needs_mkdocs
 def test_every_page_is_built(site: Path) -> None:
     docs = ROOT / "docs"
