@@ -120,6 +120,7 @@ CASES = {
         STEPS,
     ),
     "sequential": (lambda: minidl.Sequential(minidl.Linear(6, 3), minidl.Tanh()), ROWS),
+    "nothing": (minidl.Sequential, ROWS),
     "residual": (lambda: layers.Residual(minidl.Linear(6, 6)), ROWS),
     "residual with a shortcut": (lambda: layers.Residual(minidl.Linear(6, 2), minidl.Linear(6, 2)), ROWS),
     "parallel": (lambda: layers.Parallel(minidl.Linear(6, 2), minidl.Tanh(), minidl.Linear(6, 1)), ROWS),

@@ -360,6 +360,39 @@ def test_inputs_in_a_tuple_and_masks_have_statistics_but_no_numbers() -> None:
     assert "several inputs" in page.records[0].remark
 
 
+def test_a_function_over_layers_shows_the_layers_inside() -> None:
+    inner = minidl.Linear(3, 3, seed=0)
+    model = minidl.Sequential(
+        minidl.Function(lambda x, layer: layer(x) * layer(x), inner), minidl.Linear(3, 2, seed=1)
+    )
+    page = explain(model, drawn((4, 3)), asarray([0, 1, 0, 1]))
+    assert [record.title for record in page.records[1:4]] == [
+        "0: Function",
+        "0.parts.0: Linear, use 1 of 2",
+        "0.parts.0: Linear, use 2 of 2",
+    ]
+    assert page.disagreements == []
+
+
+def test_a_model_of_whole_numbers_has_no_gradient_of_its_input() -> None:
+    model = minidl.Sequential(layers.Embedding(5, 4, seed=0), minidl.Flatten(), minidl.Linear(12, 2, seed=1))
+    page = explain(model, asarray([[0, 1, 4], [2, 2, 2]]), asarray([0, 1]))
+    assert (page.records[0].gradient, page.records[0].remark) == (None, "there is no gradient dx")
+    assert page.records[1].gradient.target.startswith("d weight[")
+    assert page.disagreements == []
+
+
+def test_a_label_that_is_no_class_does_not_hide_the_page() -> None:
+    labels = asarray([7, 1])
+    if backend.name == "numpy":
+        with pytest.raises(ValueError, match="expected labels"):
+            explain(LINEAR, drawn((2, 3)), labels)
+    else:  # where nobody waits for the device, it makes the loss NaN
+        page = explain(LINEAR, drawn((2, 3)), labels)
+        assert page.loss.gradient is None
+        assert page.nonfinite != ""
+
+
 def test_a_model_without_parameters_and_frozen_ones_are_explained() -> None:
     assert explain(minidl.ReLU(), drawn((2, 3)), asarray([0, 1])).records[0].parameters == 0
     frozen = minidl.Linear(3, 2, seed=0).freeze()

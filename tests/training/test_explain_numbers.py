@@ -149,6 +149,37 @@ def test_a_subclass_that_keeps_the_mathematics_keeps_the_entry() -> None:
     assert entry_of(Doubled(4, 3), {}).forward == "y = Doubled(x)"
 
 
+def test_of_many_outputs_the_largest_are_rows_and_the_others_one() -> None:
+    class Mixed(minidl.Layer):
+        """Every number times the sum of all."""
+
+        def vjp(self, x):
+            total = x.sum()
+            return x * total, lambda dy, input_grad=True: (dy * total + (x * dy).sum(), [])
+
+    page = explain(Mixed(), drawn((3, 300)), drawn((3, 300), seed=1), Weighed())
+    assert page.disagreements == []
+    worked = page.records[0].gradient
+    assert len(worked.rows) == 501
+    assert worked.rows[-1][0] == "400 others"
+    assert sum(row[-1] for row in worked.rows) == pytest.approx(worked.value, rel=1e-9)
+
+
+def test_batch_norm_over_several_processes_has_no_numbers_by_hand() -> None:
+    class Alone:
+        count = 12
+
+        def sum(self, *arrays):
+            return arrays
+
+    layer = minidl.BatchNorm(4)
+    call = seen("batch norm")
+    call.layer.peers = Alone()
+    for hand in (entry_of(layer, {}).output, entry_of(layer, {}).gradient):
+        with pytest.raises(ValueError, match="of all processes"):
+            hand(call, (0, 0, 0, 0))
+
+
 def test_a_layer_that_refuses_is_left_without_numbers() -> None:
     class Stubborn(minidl.Layer):
         def vjp(self, x):

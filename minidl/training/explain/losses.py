@@ -108,7 +108,10 @@ def _worked(call: Any, loss: Any, formulas: _Formulas | None, targets: tuple[Any
         return None
     index = (sample, *(0,) * (y.ndim - 1))
     if labels:
-        index = (*index[:-1], int(target[index[:-1]]))
+        label = int(target[index[:-1]])
+        if not 0 <= label < y.shape[-1]:  # on CuPy this has not raised, but given NaN
+            return None
+        index = (*index[:-1], label)
     working = formulas.hand(y, target, index)
     found = float(dy[index])
     agrees = close(working.value, found, working.scale, dy.dtype)

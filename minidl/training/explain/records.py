@@ -154,7 +154,7 @@ def _worked(call: Call, entry: Entry, sample: int, element: Index | None) -> tup
     index = _chosen(y, dy, sample) if element is None else element
     output, remark = _tried(call, "y", y, index, entry.output)
     remarks.append(remark)
-    array, name = (call.gradient(entry.of), f"d{entry.of}") if entry.of else (call.dx, "dx")
+    array, name = (call.gradient(entry.of), f"d {entry.of}") if entry.of else (call.dx, "dx")
     if array is None:
         return output, None, "; ".join(filter(None, [*remarks, f"there is no gradient {name}"]))
     array = to_numpy(array)

@@ -36,7 +36,7 @@ STYLE = """
 .explain .wide { overflow-x: auto; margin: .9rem 0; width: fit-content; max-width: 100%; background:
   linear-gradient(to left, var(--paper) 40%, transparent) right / 2.5rem 100% no-repeat local,
   linear-gradient(to left, var(--shade), transparent) right / 1rem 100% no-repeat scroll; }
-.explain table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+.explain table { border-collapse: separate; border-spacing: 0; font-size: .88rem; font-variant-numeric: tabular-nums; }
 .explain th, .explain td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; overflow-wrap: normal; }
 .explain th { color: var(--soft); font-weight: 600; }
@@ -64,6 +64,7 @@ STYLE = """
   .explain .formulas dd { margin-bottom: .4rem; }
   .explain section.inside { margin-left: 0; padding-left: .5rem; }
   .explain th, .explain td { padding: .25rem .45rem; }
+  .explain .overview td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 10rem; }
   .explain .example { padding: .6rem .5rem; }
   .explain .example table { font-size: .72rem; }
   .explain .example th, .explain .example td { padding: .2rem .15rem; }
@@ -161,7 +162,8 @@ def table(of: Table, links: bool = False) -> str:
         rows.append(f"<tr>{''.join(cells)}</tr>")
     below = f'<p class="below">{html.escape(of.below)}</p>' if of.below else ""
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="wide" tabindex="0"><table>{body}</table></div>{below}'
+    kind = "wide overview" if links else "wide"
+    return f'<div class="{kind}" tabindex="0"><table>{body}</table></div>{below}'
 
 
 def _word(of: Table, i: int) -> str:

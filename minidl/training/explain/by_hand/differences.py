@@ -1,7 +1,6 @@
 """Gradients by their definition: each output's upstream entry times how fast the output follows the input."""
 
 import copy
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +10,11 @@ import numpy as np
 from minidl.backend import load_generator_state, silent_overflow, to_numpy, xp
 from minidl.layers.base import Layer
 from minidl.training.explain.seen import Call
-from minidl.training.explain.worked import Index, Working, at, number
+from minidl.training.explain.worked import Cell, Index, Working, at, number
 
 STEP = 2.0**-17
+MOST_ROWS = 500
+"""Of more outputs that follow the input, the others are one row."""
 ACCURACY = 2.0**-30
 """How much of the largest output a slope by such a step may be off: rounding over the step, and the curve."""
 
@@ -38,24 +39,31 @@ def gradient_of(f: Callable[[Any], Any], call: Call, index: Index, sample: int |
     up, down = f(above), f(below)
     slopes, largest = (up - down) / (above[here] - below[here]), float(abs(up).max(initial=0.0))
     products = dy * slopes
-    found = [p for p in itertools.product(*map(range, dy.shape)) if slopes[p] != 0]
-    rows = [
-        (
-            at("dy", p if sample is None else (sample, *p[1:])),
-            float(dy[p]),
-            float(slopes[p]),
-            float(products[p]),
-        )
-        for p in found
-    ]
+    rows = _rows(dy, slopes, products, 0 if sample is None else sample)
     value = float(products.sum())
+    followers = int((slopes != 0).sum())
     steps = [
-        f"the input moved by {number(step)} up and down in double precision: {len(rows)} outputs follow it",
+        f"the input moved by {number(step)} up and down, in double precision: {followers:,} outputs follow",
         f"{at('dx', index)} = the products added up = {number(value)}",
     ]
     columns = ("upstream", "dy", "slope of y", "product")
     scale = float(abs(products).sum())
     return Working(value, scale, steps, columns, rows, error=float(abs(dy).sum()) * (1 + largest) * ACCURACY)
+
+
+def _rows(dy: Any, slopes: Any, products: Any, first: int) -> list[list[Cell]]:
+    """Return the outputs that follow the input, the largest products if there are many, then all others."""
+    places = np.argwhere(slopes != 0)
+    sizes = abs(products[tuple(places.T)])
+    largest = places[np.sort(np.argsort(-sizes, kind="stable")[:MOST_ROWS])]
+    rows: list[list[Cell]] = []
+    for p in map(tuple, largest.tolist()):
+        name = at("dy", (p[0] + first, *p[1:]))
+        rows.append([name, float(dy[p]), float(slopes[p]), float(products[p])])
+    if others := len(places) - len(rows):
+        rest = float(products.sum()) - sum(float(row[-1]) for row in rows)
+        rows.append([f"{others:,} others", "", "", rest])
+    return rows
 
 
 def output_again(call: Call, index: Index) -> Working:

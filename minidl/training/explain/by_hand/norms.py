@@ -88,11 +88,13 @@ def gradient(shared: Shared, centred: bool = True) -> Callable[[Call, Index], Wo
 
 def batch_output(call: Call, index: Index) -> Working:
     """In training by the statistics of the batch, in evaluation by the running ones."""
+    _check_alone(call)
     return output(over_batch)(call, index)
 
 
 def batch_gradient(call: Call, index: Index) -> Working:
     """In evaluation the statistics are constants: dx = dy w / sqrt(var + eps)."""
+    _check_alone(call)
     if call.training:
         return gradient(over_batch)(call, index)
     _, var, steps = _statistics(call, index, over_batch, True)
@@ -104,6 +106,12 @@ def batch_gradient(call: Call, index: Index) -> Working:
         f"= {number(value)}"
     )
     return Working(value, abs(value), steps)
+
+
+def _check_alone(call: Call) -> None:
+    """Refuse statistics over batches that are on other processes."""
+    if call.training and call.layer.peers is not None:  # type: ignore[attr-defined]
+        raise ValueError("its mean and variance are those of the batches of all processes")
 
 
 def _statistics(call: Call, index: Index, shared: Shared, centred: bool) -> tuple[float, float, list[str]]:

@@ -72,7 +72,9 @@ def embedding_gradient(call: Call, index: Index) -> Working:
     places = [place for place in itertools.product(*map(range, x.shape)) if x[place] == v]
     rows = [(at("x", place), int(v), at("dy", (*place, d)), float(dy[(*place, d)])) for place in places]
     value = sum(row[3] for row in rows)
-    steps = [f"{at('dW', index)} = the sum of dy over the {len(rows)} places of index {v} = {value:.6g}"]
+    steps = [
+        f"{at('d weight', index)} = the sum of dy over the {len(rows)} places of index {v} = {value:.6g}"
+    ]
     columns = ("place", "index", "", "upstream")
     return Working(value, sum(abs(row[3]) for row in rows), steps, columns, rows)
 

@@ -102,7 +102,9 @@ def attention_output(call: Call, index: Index) -> Working:
         [at("x", (sample, s)), *(float(shares[h][t, s]) for h in heads)] for s in range(len(x))
     ]
     steps = [f"how much step {t} takes from each step, in each head; each column adds up to 1"]
-    steps.append(f"{at('y', index)} = (the means of the values so weighed) W_out + b_out = {number(value)}")
+    steps.append(
+        f"{at('y', index)} = (the means of the values so weighed) W_{{out}} + b_{{out}} = {number(value)}"
+    )
     w = abs(call.host("out_weight")).astype(np.float64)[:, e].sum()
     scale = abs(value) + float(w * (abs(x) @ abs(call.host("in_weight"))).max())
     return Working(value, scale, steps, ("looks at", *(f"head {h}" for h in heads)), rows)

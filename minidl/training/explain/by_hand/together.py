@@ -9,11 +9,15 @@ from minidl.training.explain.worked import Index, Working, at, number, signed
 
 def last_output(call: Call, index: Index) -> Working:
     """y = that of the last layer."""
+    if not call.children:
+        return _sum(call, "y", index, [("the input x", call.host("x"))])
     return _sum(call, "y", index, [(_name(call.children[-1]), call.children[-1].host("y"))])
 
 
 def first_gradient(call: Call, index: Index) -> Working:
     """dx = that of the first layer."""
+    if not call.children:
+        return _sum(call, "dx", index, [("the upstream dy", call.host("dy"))])
     return _sum(call, "dx", index, [(_name(call.children[0]), call.children[0].host("dx"))])
 
 

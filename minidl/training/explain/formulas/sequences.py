@@ -21,10 +21,10 @@ def _of_attention(call: Call) -> int:
 
 
 _RUNNING = (
-    "the letters share one weight matrix: x W_ih + b_ih and h W_hh + b_hh are cut into the gates; h before "
+    "the letters share one weight matrix: x W_{ih} + b_{ih} and h W_{hh} + b_{hh} are cut into the gates; h before "
     "the first step is 0. The gradient goes back through time, last step first"
 )
-_BACK_IN_TIME = "dx_t = da_t W_ih^{T}, dh_{t-1} = da_t W_hh^{T} + ..., last step first"
+_BACK_IN_TIME = "dx_t = da_t W_{ih}^{T}, dh_{t-1} = da_t W_{hh}^{T} + ..., last step first"
 
 SEQUENCES: dict[type[Layer], Entry] = {
     layers.Embedding: Entry(
@@ -53,14 +53,14 @@ SEQUENCES: dict[type[Layer], Entry] = {
         moves.turned_gradient,
     ),
     layers.RNN: Entry(
-        "h_t = tanh(x_t W_ih + b_ih + h_{t-1} W_hh + b_hh), y_t = h_t",
+        "h_t = tanh(x_t W_{ih} + b_{ih} + h_{t-1} W_{hh} + b_{hh}), y_t = h_t",
         f"da_t = dh_t * (1 - h_t^2), {_BACK_IN_TIME}",
         'with nonlinearity="relu" max(., 0) in place of tanh; h before the first step is 0',
         *sequences.recurrent(sequences.rnn_cell),
         _of_steps,
     ),
     layers.LSTM: Entry(
-        "a_t = x_t W_ih + b_ih + h_{t-1} W_hh + b_hh; i, f, o = sigmoid and g = tanh of its parts\n"
+        "a_t = x_t W_{ih} + b_{ih} + h_{t-1} W_{hh} + b_{hh}; i, f, o = sigmoid and g = tanh of its parts\n"
         "c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t), y_t = h_t",
         f"dc_t = dh_t * o * (1 - tanh(c_t)^2) + f_{{t+1}} * dc_{{t+1}}, {_BACK_IN_TIME}",
         _RUNNING,
@@ -68,18 +68,19 @@ SEQUENCES: dict[type[Layer], Entry] = {
         _of_steps,
     ),
     layers.GRU: Entry(
-        "r, z = sigmoid of their parts of x_t W_ih + b_ih + h_{t-1} W_hh + b_hh\n"
-        "n = tanh(x_t W_in + b_in + r * (h_{t-1} W_hn + b_hn)), h_t = (1 - z) * n + z * h_{t-1}, y_t = h_t",
+        "r, z = sigmoid of their parts of x_t W_{ih} + b_{ih} + h_{t-1} W_{hh} + b_{hh}\n"
+        "n = tanh(x_t W_{in} + b_{in} + r * (h_{t-1} W_{hn} + b_{hn}))\n"
+        "h_t = (1 - z) * n + z * h_{t-1}, y_t = h_t",
         f"dn = dh_t * (1 - z) * (1 - n^2), dz = dh_t * (h_{{t-1}} - n) * z * (1 - z), {_BACK_IN_TIME}",
         _RUNNING,
         *sequences.recurrent(sequences.gru_cell),
         _of_steps,
     ),
     layers.MultiHeadAttention: Entry(
-        "q, k, v = x W_in + b_in cut in three; per head P = softmax(q k^T / sqrt(D)), a = P v\n"
-        "y = (all heads' a side by side) W_out + b_out",
-        "da = dy W_out^{T}, dv = P^T da, dP = da v^T, dS = P * (dP - sum_j dP_j P_j) / sqrt(D)\n"
-        "dq = dS k, dk = dS^T q, dx = (dq, dk, dv) W_in^{T}",
+        "q, k, v = x W_{in} + b_{in} cut in three; per head P = softmax(q k^T / sqrt(D)), a = P v\n"
+        "y = (all heads' a side by side) W_{out} + b_{out}",
+        "da = dy W_{out}^{T}, dv = P^T da, dP = da v^T, dS = P * (dP - sum_j dP_j P_j) / sqrt(D)\n"
+        "dq = dS k, dk = dS^T q, dx = (dq, dk, dv) W_{in}^{T}",
         "D features in each head; causal: a step sees itself and those before it; rotary: q and k are turned "
         "by their positions",
         sequences.attention_output,
