@@ -36,7 +36,8 @@ STYLE = """
 .explain .wide { overflow-x: auto; margin: .9rem 0; width: fit-content; max-width: 100%; background:
   linear-gradient(to left, var(--paper) 40%, transparent) right / 2.5rem 100% no-repeat local,
   linear-gradient(to left, var(--shade), transparent) right / 1rem 100% no-repeat scroll; }
-.explain table { border-collapse: separate; border-spacing: 0; font-size: .88rem; font-variant-numeric: tabular-nums; }
+.explain table { border-collapse: separate; border-spacing: 0; font-size: .88rem;
+  font-variant-numeric: tabular-nums; }
 .explain th, .explain td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; overflow-wrap: normal; }
 .explain th { color: var(--soft); font-weight: 600; }

@@ -21,8 +21,8 @@ def _of_attention(call: Call) -> int:
 
 
 _RUNNING = (
-    "the letters share one weight matrix: x W_{ih} + b_{ih} and h W_{hh} + b_{hh} are cut into the gates; h before "
-    "the first step is 0. The gradient goes back through time, last step first"
+    "the letters share one weight matrix: x W_{ih} + b_{ih} and h W_{hh} + b_{hh} are cut into the gates; "
+    "h before the first step is 0. The gradient goes back through time, last step first"
 )
 _BACK_IN_TIME = "dx_t = da_t W_{ih}^{T}, dh_{t-1} = da_t W_{hh}^{T} + ..., last step first"
 
