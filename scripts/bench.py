@@ -1,7 +1,8 @@
 """Time minidl side by side with PyTorch, if installed: interleaved rounds, each contender in fresh processes.
 
-Parts: train, infer, ops (against PyTorch and the machine's own limit), overhead (of a call, against NumPy),
-memory (growth of the peak), files (against safetensors, on the disk of TMPDIR), import (against NumPy's).
+Parts: train, infer, ops (against PyTorch and the machine's own limit), layers (each by itself and its limit),
+growth (of the cost of a convolution), overhead (of a call, against NumPy), memory (growth of the peak),
+files (against safetensors, on the disk of TMPDIR), import (against NumPy's).
 Markdown goes to the terminal, raw timings to --json. Close everything else first: stretches in which other
 processes use the cores are dropped and repeated, and that can take a while.
 """
@@ -17,12 +18,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from _bench import machine, report
+from _bench import machine, report, tables
+from _bench.layers import GROWTH, NETWORKS
 from _bench.workloads import FILES, OVERHEAD_BARS, WORKLOADS
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = ["-m", "_bench.worker"]
-PARTS = ("train", "infer", "ops", "overhead", "memory", "files", "import")
+PARTS = ("train", "infer", "ops", "layers", "growth", "overhead", "memory", "files", "import")
 IMPORTS = 5  # per round
 MOST_DROPPED = 4  # series of imports, before a disturbed one is taken
 IMPORT_CODE = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
@@ -34,6 +36,10 @@ def groups(parts: list[str], torch: bool, only: str) -> list[Group]:
     """Return the comparisons of some parts, those whose name contains a text."""
     peers = ["minidl", "torch"] if torch else ["minidl"]
     out: list[Group] = [("time", workload.name, peers) for workload in WORKLOADS if workload.part in parts]
+    if "layers" in parts:
+        out += [("layers", f"{name} layers", peers) for name in NETWORKS]
+    if "growth" in parts:
+        out += [("growth", f"growth with {series}", peers) for series in GROWTH]
     if "overhead" in parts:
         out.append(("overhead", "overhead", ["numpy", *OVERHEAD_BARS]))
     if "memory" in parts:
@@ -45,7 +51,7 @@ def groups(parts: list[str], torch: bool, only: str) -> list[Group]:
     if "import" in parts:
         out.append(("import", "import", ["numpy", *peers]))
     out = [group for group in out if only.lower() in group[1].lower()]
-    if any(kind == "time" for kind, _, _ in out):
+    if any(kind in ("time", "layers") for kind, _, _ in out):
         out = [("probe", "product", ["numpy"]), ("probe", "copy", ["numpy"]), *out]
     return out
 
@@ -61,7 +67,8 @@ def run_round(number: int, selected: list[Group], quick: bool, environment: dict
             else:
                 mode = "quick" if quick else "full"
                 out = json.loads(_output([*WORKER, kind, contender, name, mode], environment))
-            results.append({"kind": kind, "name": name, "contender": contender, "round": number, **out})
+            head = {"kind": kind, "name": name, "contender": contender, "round": number}
+            results += [{**head, **row} for row in out.get("rows", [out])]
     return results
 
 
@@ -109,16 +116,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for number in range(rounds):
             results += run_round(number, selected, options.quick, environment)
     version = versions["torch"]["version"] if torch else None
-    tables = report.tables(results, options.parts or list(PARTS))
+    parts = options.parts or list(PARTS)
+    made = report.tables(results, parts) + tables.tables(results, parts)
     if options.quick:
-        for table in tables:
+        for table in made:
             table.withhold_verdicts()
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "versions": versions,
         "notes": report.notes(results, version, options.quick, rounds),
-        "tables": [vars(table) for table in tables],
+        "tables": [vars(table) for table in made],
         "results": results,
     }
 
@@ -129,10 +137,10 @@ def markdown(outcome: dict[str, Any]) -> str:
     facts += [f"{name} {found['version']}" for name, found in outcome["versions"].items()]
     if "torch" in outcome["versions"]:
         facts.append(f"PyTorch's threads {outcome['versions']['torch']['threads']}")
-    tables = [report.Table(**table).markdown() for table in outcome["tables"]]
+    written = [report.Table(**table).markdown() for table in outcome["tables"]]
     notes = [f"- {note}" for note in outcome["notes"]]
     return "\n".join(
-        [f"## minidl benchmark, {outcome['date']}", "", "; ".join(facts), "", *notes, "", *tables]
+        [f"## minidl benchmark, {outcome['date']}", "", "; ".join(facts), "", *notes, "", *written]
     )
 
 

@@ -82,6 +82,7 @@ def copy_step() -> Callable[[], Any]:
 PROBES = {"product": product_step, "copy": copy_step}
 PRODUCT_FLOPS = 2 * 768**3
 COPY_BYTES = 2 * 4 * (16 << 20)
+SETTINGS = ("OPENBLAS_", "OMP_", "MKL_", "MALLOC_", "GLIBC_TUNABLES")  # of the speed, told where they are set
 
 
 def describe() -> dict[str, Any]:
@@ -96,5 +97,24 @@ def describe() -> dict[str, Any]:
         "processor": models[0] if models else platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
+        "BLAS": _blas(),
         "MINIDL_NUM_THREADS": os.environ.get("MINIDL_NUM_THREADS", "unset"),
+        **{name: value for name, value in sorted(os.environ.items()) if name.startswith(SETTINGS)},
     }
+
+
+def _blas() -> str:
+    """Return the library behind NumPy's products, its version, and for which processors its kernels are."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))  # some load the library at the first product
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    if not found:  # such as Accelerate, which threadpoolctl does not know
+        built = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+        return f"{built.get('name', 'unknown')} {built.get('version', '')}".strip()
+    return ", ".join(
+        f"{library['internal_api']} {library['version']} for {library.get('architecture', 'any processor')}, "
+        f"threads {library['num_threads']}"
+        for library in found
+    )

@@ -18,7 +18,7 @@ from _bench.workloads import (
 )
 
 TIE = 0.1  # ratios closer than this are not told apart
-AGREE = 1e-3  # relative difference up to which contenders have computed the same
+AGREE = {"check": 1e-4, "exact": 1e-9}  # relative differences up to which contenders have computed the same
 Result = dict[str, Any]  # what a worker printed, with kind, name, contender and round
 
 
@@ -32,8 +32,9 @@ class Table:
 
     def withhold_verdicts(self) -> None:
         """Leave open what the figures do not bear out."""
-        for row in self.rows:
-            row[self.head.index("verdict")] = "-"
+        if "verdict" in self.head:
+            for row in self.rows:
+                row[self.head.index("verdict")] = "-"
 
     def markdown(self) -> str:
         """Return the table as Markdown: names to the left, figures to the right."""
@@ -66,9 +67,12 @@ class Timings:
         return min((min(row["times"]) for row in self.of(name, contender)), default=None)
 
     def agree(self, name: str) -> bool:
-        """Whether all contenders computed the same number."""
-        checks = [row["check"] for row in self.results if row["name"] == name and "check" in row]
-        return not checks or max(checks) - min(checks) <= AGREE * max(map(abs, checks))
+        """Whether all contenders computed the same numbers."""
+        for kind, allowed in AGREE.items():
+            found = [row[kind] for row in self.results if row["name"] == name and kind in row]
+            if found and not max(found) - min(found) <= allowed * max(map(abs, found)):
+                return False
+        return True
 
 
 def tables(results: list[Result], parts: list[str]) -> list[Table]:
@@ -108,29 +112,29 @@ def _row(timings: Timings, workload: Workload, ours: float, best: tuple[float, f
         judgement = "disturbed"
     return [
         name if timings.agree(name) else f"{name} **(the numbers differ)**",
-        *[_milliseconds(seconds) for seconds in measured],
-        _ratio(ours, theirs),
-        _ratio(ours, fastest),
+        *[milliseconds(seconds) for seconds in measured],
+        ratio(ours, theirs),
+        ratio(ours, fastest),
         f"{workload.must:g}",
         f"{workload.goal:g}",
         judgement,
-        _milliseconds(limit),
+        milliseconds(limit),
         f"{100 * limit / ours:.0f} %" if limit else "-",
     ]
 
 
-def verdict(ratio: float, must: float, goal: float) -> str:
+def verdict(found: float, must: float, goal: float) -> str:
     """Return where a ratio stands between its bars.
 
     Example:
-        >>> [verdict(ratio, must=1.25, goal=0.95) for ratio in (0.9, 1.2, 1.3, 1.4)]
+        >>> [verdict(found, must=1.25, goal=0.95) for found in (0.9, 1.2, 1.3, 1.4)]
         ['goal', 'must', 'tie with must', 'missed']
     """
-    if ratio <= goal:
+    if found <= goal:
         return "goal"
-    if ratio <= must:
+    if found <= must:
         return "must"
-    return "tie with must" if ratio < must + TIE else "missed"
+    return "tie with must" if found < must + TIE else "missed"
 
 
 def _overhead(timings: Timings) -> Table:
@@ -146,7 +150,7 @@ def _overhead(timings: Timings) -> Table:
             met = "met" if ours <= bar * raw else "missed"
             if timings.disturbed(name, "numpy", contender):
                 met = "disturbed"
-            table.rows.append([contender, f"{1e6 * ours:.2f}", _ratio(ours, raw), f"{bar:g}", met])
+            table.rows.append([contender, f"{1e6 * ours:.2f}", ratio(ours, raw), f"{bar:g}", met])
     return table
 
 
@@ -163,7 +167,7 @@ def _memory(timings: Timings) -> Table:
     ]
     for name, other, what in pairs:
         ours = growth(name, "minidl")
-        cells = [name, _number(ours), f"{what}: {_number(other)}", _ratio(ours, other)]
+        cells = [name, _number(ours), f"{what}: {_number(other)}", ratio(ours, other)]
         if what == "PyTorch":
             bar, result = (
                 f"{MEMORY_BARS[0]:g}",
@@ -193,8 +197,8 @@ def _files(timings: Timings) -> Table:
         table.rows.append(
             [
                 name,
-                *[_milliseconds(seconds) for seconds in (ours, theirs, synced)],
-                *[_ratio(theirs, ours), _ratio(synced, ours), f"{FILE_SPEED_BAR:g}"],
+                *[milliseconds(seconds) for seconds in (ours, theirs, synced)],
+                *[ratio(theirs, ours), ratio(synced, ours), f"{FILE_SPEED_BAR:g}"],
                 *[f"{peak:.2f}", f"{FILE_MEMORY_BAR:g}", "met" if met else "missed" if theirs else "-"],
             ]
         )
@@ -213,8 +217,8 @@ def _import(timings: Timings) -> Table:
             bar, result = f"{IMPORT_BAR:g}", "met" if ours <= IMPORT_BAR * base else "missed"
             if timings.disturbed("import", "numpy", "minidl"):
                 result = "disturbed"
-        times = [_milliseconds(ours), _milliseconds(timings.minimum("import", contender))]
-        table.rows.append([contender, *times, _ratio(ours, base), bar, result])
+        times = [milliseconds(ours), milliseconds(timings.minimum("import", contender))]
+        table.rows.append([contender, *times, ratio(ours, base), bar, result])
     return table
 
 
@@ -245,7 +249,8 @@ def notes(results: list[Result], torch_version: str | None, quick: bool, rounds:
     return out
 
 
-def _milliseconds(seconds: float | None) -> str:
+def milliseconds(seconds: float | None) -> str:
+    """Return milliseconds to three digits, or a dash."""
     return "-" if seconds is None else f"{1e3 * seconds:#.3g}".rstrip(".")
 
 
@@ -253,5 +258,6 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _ratio(ours: float | None, theirs: float | None) -> str:
+def ratio(ours: float | None, theirs: float | None) -> str:
+    """Return how many times theirs ours is, or a dash."""
     return f"{ours / theirs:.2f}" if ours is not None and theirs else "-"

@@ -77,13 +77,20 @@ FILE_MEMORY_BAR = 2.0  # files, the model included
 KERNEL_BAR = 1.1  # kernels 7 against kernels 3, in either direction
 
 
-def batch(shape: tuple[int, ...], classes: int) -> tuple[Any, Any]:
+def batch(shape: tuple[int, ...], classes: int, dtype: str = "float32") -> tuple[Any, Any]:
     """Return an input and its labels, the same for every contender."""
     import numpy as np
 
     generator = np.random.default_rng(0)
     x = generator.standard_normal(shape, dtype=np.float32)
-    return x, generator.integers(0, classes, shape[0])
+    return x.astype(dtype), generator.integers(0, classes, shape[0])
+
+
+def normal(seed: int, shape: tuple[int, ...]) -> Any:
+    """Return random numbers in single precision, the same for every contender."""
+    import numpy as np
+
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
 class Weights:
