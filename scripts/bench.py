@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "versions": versions,
-        "notes": report.notes(results, version, options.quick, rounds),
+        "notes": report.notes(results, version, options.quick, rounds) + tables.notes(parts),
         "tables": [vars(table) for table in made],
         "results": results,
     }

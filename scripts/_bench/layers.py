@@ -18,7 +18,7 @@ GROWTH: dict[str, dict[str, Growth]] = {
 }
 QUICK_BATCH = 4
 WARM_UP = 0.15  # seconds
-STRETCH = 0.4  # seconds: long against the ticks in which the system counts
+STRETCH = 0.3  # seconds: long against the ticks in which the system counts
 FEWEST = 5  # steps
 TRIES = 3  # stretches, of which the least disturbed is taken
 PAUSE = 0.1  # seconds, for others to finish

@@ -13,6 +13,15 @@ def tables(results: list[Result], parts: list[str]) -> list[Table]:
     return [table for table in out if table.rows]
 
 
+def notes(parts: list[str]) -> list[str]:
+    """Return what a reader must know of these tables."""
+    share = (
+        "A layer's limit is that of products on all cores or of a copy of 64 MiB by one: arrays that stay in "
+        "a cache, or are worked on by several cores, may go beyond it."
+    )
+    return [share] if "layers" in parts else []
+
+
 def _facts(results: list[Result], name: str) -> dict[str, Result]:
     """Return for each row of one comparison what minidl's side tells of its arithmetic and its bytes."""
     prefix = f"{name}: "
