@@ -22,11 +22,11 @@ BYTES = 1 + 3 * 32 * 32  # of a label and its image
 
 def download() -> Path:
     """Fetch and unpack the images, unless that was done; without a network, say how to go on."""
-    import pooch
-
     try:
+        import pooch
+
         files = pooch.retrieve(URL, HASH, path=pooch.os_cache("minidl"), processor=pooch.Untar())
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise SystemExit(f"cifar_resnet: no download ({type(error).__name__}); {OFFLINE}") from None
     return next(Path(file).parent for file in files if file.endswith("test_batch.bin"))
 
