@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidl import threads
 from minidl.backend import BLOCK, asarray, to_numpy, xp
 from minidl.layers.parameter import Parameter
+from minidl.optim import clip
 from minidl.optim.clip import clip_grad_norm, clip_grad_value
 from minidl.optim.sgd import SGD
 
@@ -132,3 +134,15 @@ def test_a_limit_may_be_numpys_and_infinite() -> None:
     clip_grad_value([p], np.int64(3))
     assert to_numpy(p.grad).tolist() == [3.0, 3.0]
     assert p.grad.dtype == np.float32
+
+
+def test_the_norm_wakes_no_threads_of_blas(monkeypatch) -> None:
+    guards = []
+
+    def watched(part):
+        guards.append(threads._guards)
+        return (part * part).sum()
+
+    monkeypatch.setattr(clip, "_sum_of_squares", watched)
+    clip_grad_norm(with_gradients(np.ones(3, np.float32)), 1.0)
+    assert guards == [1]
