@@ -50,7 +50,8 @@ def split(batch: Any, owner: str) -> tuple[Any, tuple[Any, ...]]:
     """Return the input of a batch, and what the loss takes beside the prediction."""
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise TypeError(
-            f"{owner}: expected batches (x, target), got {type(batch).__name__}; without targets, give (x, x)"
+            f"{owner}: expected batches (x, target), got {type(batch).__name__}; for (x, target) pass "
+            "DataLoader((x, target), batch_size=...), and without targets batches (x, x)"
         )
     return batch[0], tuple(batch[1:])
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from minidl.layers.base import Layer
 from minidl.optim.base import Optimizer
+from minidl.training._arguments import as_optimizers, check_kinds, check_metrics, check_model
 from minidl.training.checkpoints import Checkpoints
 from minidl.training.early_stopping import EarlyStopping
 from minidl.training.events import Event
@@ -89,7 +90,10 @@ def fit(
         >>> history.epochs[-1]["loss"] < 0.1 < history.epochs[0]["loss"]
         True
     """
-    optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    check_model(model, loss)
+    check_kinds(train, validation, callbacks, mixed_precision, stopping, checkpoints, parts)
+    check_metrics(metrics)
+    optimizers = as_optimizers(optimizer, model)
     steps = Steps(model, loss, optimizers, mixed_precision, micro_batches, check_every, metrics or {})
     if stopping is None and validation is not None and keep_best:
         stopping = best_keeper(model, monitor)

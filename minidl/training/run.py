@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from minidl.backend import check_int
+from minidl.training._arguments import check_monitor
 from minidl.training.checkpoints import Checkpoints
 from minidl.training.early_stopping import EarlyStopping
 from minidl.training.evaluation import evaluate
@@ -36,8 +37,6 @@ class Run:
         progress: bool | None,
     ) -> None:
         self.steps, self.train, self.validation = steps, train, validation
-        if callable(callbacks):
-            raise TypeError("fit: expected a list of callbacks, got a function; put it between brackets")
         self.callbacks = tuple(callbacks)
         self.stopping = stopping
         self.monitor = monitor or ("loss" if validation is None else "val_loss")
@@ -58,8 +57,7 @@ class Run:
         self.epochs = check_int(epochs, "fit", "epochs")
         if epochs < 0:
             raise ValueError(f"fit: expected epochs of at least 0, got {epochs}")
-        if self.checkpoints is not None:
-            self.checkpoints.restore(**self._parts())
+        self._restore()
         self.steps.zero_grad()
         with self.interrupt:
             while self.epoch < self.epochs and not self._is_over():
@@ -67,6 +65,18 @@ class Run:
                     self._train_epoch()
                 if self.validating:
                     self._end_epoch()
+
+    def _restore(self) -> None:
+        if self.checkpoints is None:
+            return
+        try:
+            self.checkpoints.restore(**self._parts())
+        except ValueError as error:
+            error.add_note(
+                "fit: a run goes on with the same model, optimizers, metrics, validation and parts; "
+                "name another folder to begin anew"
+            )
+            raise
 
     def tell(self, kind: str, values: Mapping[str, float] | None = None) -> None:
         """Call the callbacks."""
@@ -191,15 +201,11 @@ class Run:
 
     def _check(self) -> None:
         """Refuse now what would otherwise come to light after an epoch."""
-        for name in self.steps.metrics:
-            if not name.isidentifier() or name == "loss" or name.startswith("val_"):
-                raise ValueError(f"fit: expected names for metrics such as 'accuracy', got {name!r}")
-        names = ["loss", *self.steps.metrics]
-        names += [] if self.validation is None else [f"val_{name}" for name in names]
-        if self.monitor not in names:
-            raise ValueError(f"fit: expected monitor as one of {', '.join(names)}, got {self.monitor!r}")
+        check_monitor(self.monitor, self.steps.metrics, self.validation is not None)
         if self.save_every < 0:
             raise ValueError(f"fit: expected save_every of at least 0, got {self.save_every}")
+        if self.save_every and self.checkpoints is None:
+            raise ValueError("fit: expected checkpoints beside save_every, to say where to; got None")
         for callback in self.callbacks:
             if not callable(callback):
                 raise TypeError(f"fit: expected functions as callbacks, got {type(callback).__name__}")

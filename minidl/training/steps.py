@@ -15,6 +15,7 @@ from minidl.training.nonfinite import NonFinite, find_nonfinite, finite_gradient
 
 Before = list[tuple[Buffer, Array]]
 
+EMPTY = "the batch has no samples, of which there is no mean; leave it out"
 UNFOUND = (
     "run again, the batch gives finite numbers: it depends on something random, or the sum of its gradients "
     "is too large; lower the learning rate"
@@ -44,7 +45,6 @@ class Steps:
         check_every: int,
         metrics: Mapping[str, Any],
     ) -> None:
-        _check(model, loss, optimizers)
         self.model = model
         self.loss = loss
         self.optimizers = optimizers
@@ -62,6 +62,8 @@ class Steps:
         self.value = asarray(math.nan)  # of the latest loss
         self._buffers: list[Buffer] = [buffer for _, buffer in model.buffers()]
         self._parameters = [p for optimizer in optimizers for p in optimizer.parameters]
+        updated = {id(p) for p in self._parameters}
+        self._others = [p for p in model.parameters() if id(p) not in updated]
 
     def take(self, batch: Any, number: int, between: Callable[[], None]) -> int:
         """Take one step and return what it counts in a mean; call ``between`` with the gradients at hand.
@@ -87,6 +89,8 @@ class Steps:
         """Set all gradients to zero."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
+        for p in self._others:  # a norm over the whole model would grow with each step
+            p.zero_grad()
 
     def _add_gradients(self, x: Any, targets: tuple[Any, ...]) -> Array:
         """Take a batch forward and back, in parts if asked to; return its loss."""
@@ -119,7 +123,7 @@ class Steps:
         if finite:
             return
         self.zero_grad()
-        found = self._find(x, targets, before)
+        found = self._find(x, targets, before) if weight(self.loss, x) else EMPTY
         value = float(self.value)
         what = "a gradient is not finite" if math.isfinite(value) else f"the loss is {value}"
         raise FloatingPointError(f"fit: in step {number} {what}: {found or UNFOUND}")
@@ -140,20 +144,3 @@ class Steps:
 def _rewind(before: Before) -> None:
     for buffer, data in before:
         buffer.data = data
-
-
-def _check(model: object, loss: object, optimizers: Sequence[object]) -> None:
-    if not isinstance(model, Layer):
-        raise TypeError(f"fit: expected a layer as the model, got {type(model).__name__}")
-    if not model.training:
-        raise ValueError("fit: expected a model in training mode, got one after eval(); call model.train()")
-    if not (hasattr(loss, "forward") and hasattr(loss, "backward")):
-        raise TypeError(
-            f"fit: expected a loss with forward and backward, got {type(loss).__name__}; "
-            "minidl.losses has one for each function"
-        )
-    if not optimizers:
-        raise TypeError("fit: expected an optimizer, got none")
-    for optimizer in optimizers:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"fit: expected an optimizer, or several, got {type(optimizer).__name__}")

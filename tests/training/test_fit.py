@@ -587,6 +587,45 @@ def test_old_gradients_do_not_count() -> None:
     assert_same(ends(model), ends(other))
 
 
+def test_gradients_of_what_no_optimizer_updates_do_not_pile_up() -> None:
+    model, norms = minidl.Sequential(minidl.Linear(2, 3, seed=0), minidl.Linear(3, 2, seed=1)), []
+    batches = [(asarray([[1.0, 2.0]]), asarray([1]))] * 3
+
+    def note(event) -> None:
+        if event.kind == "gradients":
+            norms.append(float(optim.clip_grad_norm(event.model[0].parameters(), 10.0)))
+
+    head = optim.SGD(model[1].parameters(), 0.0)
+    fit(model, LOSS, head, batches, callbacks=[note], progress=False)
+    assert norms[0] == norms[1] == norms[2] > 0
+
+
+def test_a_batch_without_samples_is_named_as_such() -> None:
+    model = network()
+    batches = [(asarray(X[:8]), LABELS[:8]), (asarray(X[:0]), LABELS[:0])]
+    with pytest.raises(FloatingPointError, match="in step 2 the loss is nan: the batch has no samples"):
+        fit(model, LOSS, optim.SGD(model.parameters(), 0.1), batches, progress=False)
+
+
+def test_a_part_without_samples_does_not_count_in_an_evaluation() -> None:
+    model, metrics = network(), {"accuracy": Accuracy()}
+    whole, nothing = (asarray(X[:8]), LABELS[:8]), (asarray(X[:0]), LABELS[:0])
+    assert evaluate(model, LOSS, [whole, nothing], metrics) == evaluate(model, LOSS, [whole], metrics)
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_the_way_out(tmp_path) -> None:
+    arguments = {"checkpoints": Checkpoints(tmp_path), "progress": False}
+    for metrics in ({}, {"accuracy": Accuracy()}):
+        model = network()
+        run = (model, LOSS, optim.SGD(model.parameters(), 0.1), loader())
+        if not metrics:
+            fit(*run, **arguments)
+            continue
+        with pytest.raises(ValueError, match="expected a checkpoint of") as caught:
+            fit(*run, metrics=metrics, **arguments)
+        assert "name another folder to begin anew" in caught.value.__notes__[-1]
+
+
 def test_zero_epochs_do_nothing() -> None:
     model = network()
     before = ends(model)
@@ -613,6 +652,27 @@ def test_a_list_of_batches_will_do() -> None:
         ({"train": []}, ValueError, "expected batches to train on, got none in epoch 1"),
         ({"train": iter([(asarray(X), LABELS)])}, ValueError, "got none in epoch 2; an iterator"),
         ({"train": [X]}, TypeError, r"expected batches \(x, target\), got ndarray"),
+        ({"train": (X, LABELS)}, TypeError, r"for \(x, target\) pass DataLoader\(\(x, target\), "),
+        ({"train": None}, TypeError, "fit: expected train as batches, got NoneType"),
+        ({"train": loader}, TypeError, "fit: expected train as batches, got function"),
+        ({"validation": 0.2}, TypeError, "fit: expected validation as batches, got float"),
+        ({"optimizer": optim.SGD}, TypeError, "expected an optimizer, or several, got type"),
+        ({"optimizer": None}, TypeError, "expected an optimizer, or several, got NoneType"),
+        (
+            {"optimizer": optim.SGD(network().parameters(), 0.1)},
+            ValueError,
+            "expected optimizers of the model's parameters, got none of these",
+        ),
+        ({"loss": minidl.CrossEntropy}, TypeError, "expected a loss with forward and backward, got type"),
+        ({"metrics": [Accuracy()]}, TypeError, "expected metrics as a dict, got list"),
+        ({"metrics": {"a": Accuracy}}, TypeError, "expected metrics such as Accuracy.., got type"),
+        ({"metrics": {"step": Accuracy()}}, ValueError, "expected names for metrics such as 'accuracy'"),
+        ({"callbacks": None}, TypeError, "expected a list of callbacks, got NoneType"),
+        ({"stopping": True}, TypeError, "expected stopping as an EarlyStopping, got bool"),
+        ({"checkpoints": "run"}, TypeError, "expected checkpoints as Checkpoints.folder., got str"),
+        ({"mixed_precision": "float16"}, TypeError, "expected mixed_precision as True, False or a Mixed"),
+        ({"parts": [1]}, TypeError, "expected parts as a dict, got list"),
+        ({"save_every": 5}, ValueError, "expected checkpoints beside save_every"),
         ({"validation": []}, ValueError, "expected batches to validate on, got none"),
         ({"epochs": -1}, ValueError, "expected epochs of at least 0, got -1"),
         ({"epochs": 1.5}, TypeError, "expected epochs as an int"),
