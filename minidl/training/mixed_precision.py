@@ -92,12 +92,13 @@ class MixedPrecision:
             input_grad: ``False`` to save the work for the gradient of the input, and return ``None``.
         """
         parameters = self.model.parameters()
+        updated = {id(p) for optimizer in self.optimizers for p in optimizer.parameters}
         _multiply(gradients(parameters), self.scale)  # what is there meets gradients of this scale
         try:
             with silent_overflow(invalid=True):
                 dx = self.model.backward(_times(dy, self.scale), input_grad=input_grad)
         finally:
-            finite = finite_gradients(parameters)
+            finite = finite_gradients(p for p in parameters if id(p) in updated)
             _multiply(gradients(parameters), xp.where(finite, 1.0 / self.scale, math.nan))
         return _times(_cast(dx, xp.float32), 1.0 / self.scale)
 

@@ -340,6 +340,20 @@ def test_several_inputs_and_outputs_and_a_mask_go_through() -> None:
         np.testing.assert_allclose(got, exact, atol=2e-2)
 
 
+def test_gradients_of_parameters_that_are_no_optimizers_do_not_stop_it_for_ever() -> None:
+    model = minidl.Sequential(minidl.Linear(3, 4, seed=0), minidl.Linear(4, 2, seed=1))
+    head = optim.SGD(model[1].parameters(), 0.1)
+    mixed = MixedPrecision(model, head, scale=2.0**24)  # too large: the first steps overflow
+    taken = []
+    for _ in range(20):
+        mixed.forward(np.ones((2, 3), "float32"))
+        mixed.backward(np.ones((2, 2), "float32"), input_grad=False)
+        taken.append(mixed.step())
+        head.zero_grad()
+    assert not taken[0]
+    assert all(taken[-5:])
+
+
 def test_digits_are_learnt_as_well_as_in_float32() -> None:
     images, labels = digits()
     found = []
