@@ -227,7 +227,7 @@ class _Series:
         if not values:
             return None
         total = sum(counts)
-        return sum(v * c for v, c in zip(values, counts, strict=True)) / total if total else math.nan
+        return sum(v * c for v, c in zip(values, counts, strict=True) if c) / total if total else math.nan
 
 
 def _finite(value: Any) -> Any:

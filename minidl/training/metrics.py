@@ -112,7 +112,9 @@ class Mean(Metric):
         count = read_number(count, "count", "Mean")
         if not 0 <= count < math.inf:
             raise ValueError(f"Mean: expected count as a number of at least 0, got {count}")
-        self.add(total=one_number(value, "value", "Mean") * count, count=count)
+        number = one_number(value, "value", "Mean")
+        if count:  # the mean of no rows is NaN, and counts nothing
+            self.add(total=number * count, count=count)
 
     def compute(self) -> float:
         """Return the mean; this waits for the GPU."""

@@ -80,6 +80,13 @@ def test_means_weigh_the_batches():
     assert math.isnan(history.end_epoch()["loss"])
 
 
+def test_a_batch_of_no_rows_counts_nothing():
+    history = History()
+    history.record(1, loss=math.nan, count=0)
+    history.record(2, loss=3.0, count=2)
+    assert history.end_epoch()["loss"] == 3.0
+
+
 def test_a_row_of_the_epochs_is_the_callers_own():
     history = History()
     history.record(1, loss=1.0)

@@ -220,6 +220,14 @@ def test_what_does_not_fit_is_refused(update, error, message):
         update()
 
 
+def test_a_mean_of_no_rows_counts_nothing():
+    mean = Mean()
+    mean.update(math.nan, count=0)
+    assert math.isnan(mean.compute())
+    mean.update(3.0, count=2)
+    assert mean.compute() == 3.0
+
+
 def test_r2_refuses_another_number_of_outputs_than_before():
     metric = R2()
     metric.update(Y, T)
