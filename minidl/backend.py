@@ -106,7 +106,7 @@ def asarray(a: object, dtype: Any = None) -> Array:
     elif hasattr(a, "__dlpack_device__") and not isinstance(a, (np.ndarray, np.generic, xp.ndarray)):
         a = _shared(a)
     array: Array | None = None if a is None or isinstance(a, (str, bytes)) else _numbers(a, dtype)
-    if array is None or array.dtype.kind in "OSU":
+    if array is None or array.dtype.kind in "OSUMm":
         raise TypeError(f"asarray: expected an array or numbers, got {type(a).__name__}")
     if dtype is None and array.dtype == np.float64 and not hasattr(a, "dtype"):
         array = array.astype(np.float32)
@@ -151,6 +151,20 @@ def to_numpy(a: object) -> "npt.NDArray[Any]":
 def copy_into(destination: Any, source: object) -> None:
     """Overwrite an array, of the host or of the device, with equally shaped values from either."""
     destination[...] = to_numpy(source) if isinstance(destination, np.ndarray) else xp.asarray(source)
+
+
+def beyond(a: Any, dtype: Any) -> str:
+    """Say which finite number of an array, of the host or of the device, a narrower dtype cannot hold.
+
+    Example:
+        >>> beyond(np.array([1.0, np.inf, 1e300]), np.dtype("float32"))
+        '1e+300 is too large for float32'
+    """
+    if a.dtype.kind != "f" or a.dtype.itemsize <= dtype.itemsize:
+        return ""
+    with silent_overflow():
+        lost = (abs(a.astype(dtype)) == np.inf) & (abs(a) != np.inf)
+    return f"{float(a[lost][0]):.3g} is too large for {dtype}" if lost.any() else ""
 
 
 def silent_overflow(invalid: bool = False) -> "np.errstate":

@@ -300,6 +300,7 @@ def test_what_is_no_seed_is_refused_and_changes_nothing(n, error, message) -> No
         ({"x": 1}, "dict"),
         (np.array([None]), "ndarray"),
         (np.array(["a"]), "ndarray"),
+        (np.array(["2026-11-21"], "datetime64[D]"), "ndarray"),
     ],
 )
 def test_asarray_refuses_what_holds_no_numbers(given, got) -> None:

@@ -453,3 +453,37 @@ def test_a_folder_is_not_overwritten_by_a_file(tmp_path):
         save_weights(Linear(2, 2), tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert [p.name for p in tmp_path.parent.iterdir() if p.name.startswith(f".{tmp_path.name}")] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pipes with names here")
+def test_a_pipe_or_device_stays_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"pipe: expected a file, got a device or a pipe; name a file"):
+        save_weights(Linear(2, 2), tmp_path / "pipe")
+    assert [p.name for p in tmp_path.iterdir() if p.is_fifo()] == ["pipe"]
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path):
+    path = tmp_path / ("n" * (255 if os.name == "posix" else 100))
+    save_weights(Linear(2, 2), path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_numbers_too_large_for_the_model_are_refused_and_nothing_is_written(tmp_path):
+    path, model = tmp_path / "w.safetensors", Scaled(1)
+    before = {name: to_numpy(array).copy() for name, array in model.state().items()}
+    wide = {"weight": np.ones((2, 3)), "bias": np.array([1.0, np.inf, 1e300]), "steps": np.array(0)}
+    write_tensors(path, wide)
+    with pytest.raises(ValueError, match=r"range of bias: 1e\+300 is too large for float32"):
+        load_weights(model, path)
+    assert_same({name: to_numpy(array) for name, array in model.state().items()}, before)
+    write_tensors(path, wide | {"bias": np.array([1.0, np.inf, np.nan])})
+    load_weights(model, path)
+    np.testing.assert_array_equal(to_numpy(model.bias.data), [1.0, np.inf, np.nan])
+
+
+def test_weights_of_pytorch_are_told_of_the_door_for_them(tmp_path):
+    save_file({"weight": np.zeros((3, 2), np.float32), "bias": np.zeros(3, np.float32)}, tmp_path / "w")
+    with pytest.raises(ValueError, match="shape of weight") as info:
+        load_weights(Linear(2, 3), tmp_path / "w")
+    assert "minidl.interop.load_torch_state" in info.value.__notes__[0]

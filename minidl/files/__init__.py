@@ -40,7 +40,8 @@ def save_weights(model: Layer, path: PathLike) -> None:
 def load_weights(model: Layer, path: PathLike, strict: bool = True) -> None:
     """Read the parameters and buffers of a model from a safetensors file, ours or another program's.
 
-    Nothing is written to the model before everything is checked.
+    Nothing is written to the model before everything is checked. The arrays are taken as they are: those of
+    PyTorch, whose weights are transposed, by ``minidl.interop.load_torch_state``.
 
     Args:
         model: the layer to load into.
@@ -51,16 +52,18 @@ def load_weights(model: Layer, path: PathLike, strict: bool = True) -> None:
         TypeError: the model is no layer.
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or no safetensors file, or its names and shapes are not the model's;
-            all names that do not fit are listed.
+            all names that do not fit are listed, and numbers too large for the dtype of the model.
     """
     _check_layer(model, "load_weights")
-    tensors, extra = read_tensors(path)
+    with opened(path) as file:
+        tensors, extra, ours = file.read(), file.extra, file.ours
     if "layout" in extra:  # of square matrices the shapes would not tell
         raise ValueError(f"{path}: expected minidl's own layout, got {extra['layout']}'s; see minidl.interop")
     try:
         model.load_state(tensors, strict=strict)
     except ValueError as error:
-        error.add_note(f"while loading {os.fspath(path)}")
+        remedy = "" if ours else "; minidl.interop.load_torch_state loads what PyTorch wrote"
+        error.add_note(f"while loading {os.fspath(path)}{remedy}")
         raise
 
 

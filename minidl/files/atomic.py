@@ -19,7 +19,9 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
         raise FileNotFoundError(f"{target}: there is no folder {target.parent}; make it first")
     if target.is_dir():
         raise IsADirectoryError(f"{target}: expected a file, got a folder; name a file in it")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    if target.exists() and not target.is_file():  # it would be gone: even /dev/null, for one who may do so
+        raise OSError(f"{target}: expected a file, got a device or a pipe; name a file")
+    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")  # 255 bytes are the most
     try:
         with temporary.open("xb") as file:
             yield file
@@ -28,7 +30,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
         os.replace(temporary, target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
             error.filename = str(target)  # a full disk names no file, and the temporary name says nothing
         raise
     _sync_folder(target.parent)

@@ -109,6 +109,7 @@ class TensorFile:
     def __init__(self, path: PathLike, file: IO[bytes], foreign: bool) -> None:
         with _blamed_on(path):
             self.entries, manifest = header.read_head(file, foreign)
+        self.ours = bool(manifest)  # else another program has written it
         self.extra: dict[str, Any] = manifest.get("extra", {})
         self._checksums: dict[str, str] | None = manifest.get("sha256")
         self._path = path

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeAlias
 
-from minidl.backend import DEBUG, Array, check_int, copy_into, xp
+from minidl.backend import DEBUG, Array, beyond, check_int, copy_into, xp
 from minidl.layers.parameter import Buffer, Parameter
 from minidl.tape import call_pullback, guard
 from minidl.tensor import Tensor, check_upstream, constant, record, wants_gradient
@@ -181,7 +181,7 @@ class Layer:
             strict: refuse missing and unexpected paths; shapes must always agree.
 
         Raises:
-            ValueError: with the lists of missing, unexpected and mis-shaped paths.
+            ValueError: with the lists of missing, unexpected and mis-shaped paths, and of numbers too large.
         """
         if not hasattr(state, "keys"):
             raise TypeError(f"load_state: expected arrays by path, got {type(state).__name__}")
@@ -197,6 +197,8 @@ class Layer:
                 problems.append(f"shape of {path}: expected {own[path].data.shape}, got {state[path].shape}")
             elif own[path].data.dtype.kind != state[path].dtype.kind:
                 problems.append(f"dtype of {path}: expected {own[path].data.dtype}, got {state[path].dtype}")
+            elif number := beyond(state[path], own[path].data.dtype):
+                problems.append(f"range of {path}: {number}")
         if problems:
             raise ValueError("load_state: nothing was loaded\n  " + "\n  ".join(sorted(problems)))
         for path in own.keys() & state.keys():

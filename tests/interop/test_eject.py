@@ -487,10 +487,27 @@ def test_what_cannot_be_written_is_named_and_nothing_is(tmp_path, model, example
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["net", "net.txt", "my-net.py", "3.py"])
+@pytest.mark.parametrize("name", ["net", "net.txt", "my-net.py", "3.py", "class.py"])
 def test_a_script_has_a_name_that_can_be_imported(tmp_path, name) -> None:
     with pytest.raises(ValueError, match=r"eject: expected a path such as model\.py, which can be imported"):
         eject(minidl.Linear(4, 2), tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["numpy.py", "pathlib.py", "io.py"])
+def test_a_script_does_not_hide_a_module_that_it_needs(tmp_path, name) -> None:
+    with pytest.raises(ValueError, match=rf"got {name}, which would hide Python's module of that name"):
+        eject(minidl.Linear(4, 2), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("folder", "file"), [("net.py", "net.npz"), ("net.npz", "net.py")])
+def test_where_one_of_the_two_files_cannot_be_written_the_other_stays(tmp_path, folder, file) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / file).write_text("old")
+    with pytest.raises(IsADirectoryError, match=rf"{folder}: expected a file, got a folder"):
+        eject(minidl.Linear(4, 2), tmp_path / "net.py")
+    assert (tmp_path / file).read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_is_no_layer_is_refused(tmp_path) -> None:

@@ -1,7 +1,9 @@
 """Models written out as scripts that need NumPy alone."""
 
 import contextlib
+import keyword
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def eject(model: Layer, path: PathLike, example: Any = None, *, backward: bool =
     Raises:
         TypeError: the model is no layer.
         ValueError: a layer that cannot be written, with the list of those that can; an example is needed; or
-            the path is not ``*.py``.
+            the path is not ``*.py``, or hides a module of Python's.
         OSError: a file could not be written.
 
     Example:
@@ -52,19 +54,28 @@ def eject(model: Layer, path: PathLike, example: Any = None, *, backward: bool =
     """
     if not isinstance(model, Layer):
         raise TypeError(f"eject: expected a layer, got {type(model).__name__}")
-    script = Path(os.fspath(path))
-    if script.suffix != ".py" or not script.stem.isidentifier():
-        raise ValueError(f"eject: expected a path such as model.py, which can be imported, got {script.name}")
+    script = _script(path)
     with _evaluating(model):
         x = asarray(_drawn(model) if example is None else example)
         if not x.ndim or not len(x):
             raise ValueError(f"eject: expected an example of one sample at least, got {x.shape}")
         text, stored = _written(model, x[:SAMPLES], backward, script)
     _compare(text, stored, script)
-    with replacing(script.with_suffix(".npz")) as file:
-        np.savez(file, **stored)
     with replacing(script) as file:
         file.write(text.encode())
+        with replacing(script.with_suffix(".npz")) as weights:
+            np.savez(weights, **stored)
+
+
+def _script(path: PathLike) -> Path:
+    """Return the path of a script, whose name must be one that other scripts can import."""
+    script = Path(os.fspath(path))
+    expected = f"eject: expected a path such as model.py, which can be imported, got {script.name}"
+    if script.suffix != ".py" or not script.stem.isidentifier() or keyword.iskeyword(script.stem):
+        raise ValueError(expected)
+    if script.stem in {*sys.stdlib_module_names, "numpy"}:  # Python looks into the script's own folder first
+        raise ValueError(f"{expected}, which would hide Python's module of that name")
+    return script
 
 
 def _written(model: Layer, x: Array, backward: bool, script: Path) -> tuple[str, dict[str, Any]]:
@@ -124,8 +135,6 @@ def _compare(text: str, stored: dict[str, Any], script: Path) -> None:
 
 def model_version() -> str:
     """Return the version that the head of a script names."""
-    import sys
-
     return str(sys.modules["minidl"].__version__)  # stated once, on the top floor
 
 

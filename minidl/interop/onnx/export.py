@@ -81,11 +81,12 @@ def _numbered(letter: str, arrays: Any) -> list[tuple[str, Array]]:
 
 def _rows(writers: Mapping[Any, Any]) -> dict[type[Layer], Row]:
     """Return the writers of a user as rows of the table."""
+    expected = "to_onnx: expected writers as {a class of layers: a function}, got"
+    if not isinstance(writers, Mapping):
+        raise TypeError(f"{expected} {writers!r:.100}")
     for kind, write in writers.items():
         if not (isinstance(kind, type) and issubclass(kind, Layer) and callable(write)):
-            raise TypeError(
-                f"to_onnx: expected writers as {{a class of layers: a function}}, got {kind!r}: {write!r}"
-            )
+            raise TypeError(f"{expected} {kind!r}: {write!r}")
     return {kind: Row("last", write) for kind, write in writers.items()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minidl.backend import to_numpy
-from minidl.files import PathLike, read_extra, read_tensors
+from minidl.files import PathLike, opened
 from minidl.interop.pytorch.layouts import HostArray
 
 SAFE, PICKLED = (".safetensors",), (".pt", ".pth", ".bin", ".ckpt")
@@ -21,8 +21,9 @@ def read(state: "Mapping[str, Any] | PathLike", owner: str) -> tuple[dict[str, H
         raise TypeError(f"{owner}: expected a state dict or a path, got {type(state).__name__}{remedy}")
     if suffix(state, owner) in PICKLED:
         return _arrays(_unpickled(state, owner), owner), True
-    tensors, extra = read_tensors(state)
-    if extra != LAYOUT and _is_ours(state):
+    with opened(state) as file:
+        tensors = file.read()
+    if file.ours and file.extra != LAYOUT:
         raise ValueError(
             f"{owner}: {os.fspath(state)} has the layout of minidl, not of PyTorch; use minidl.load_weights"
         )
@@ -36,14 +37,6 @@ def suffix(path: PathLike, owner: str) -> str:
         kinds = ", ".join((*SAFE, *PICKLED))
         raise ValueError(f"{owner}: expected a file of the kind {kinds}, got {os.fspath(path)}")
     return found
-
-
-def _is_ours(path: PathLike) -> bool:
-    try:
-        read_extra(path)
-    except ValueError:
-        return False
-    return True
 
 
 def import_torch(path: PathLike, owner: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.backend import copy_into, silent_overflow, to_numpy
+from minidl.backend import beyond, copy_into, silent_overflow, to_numpy
 from minidl.files import PathLike, replacing, write_tensors
 from minidl.interop.pytorch.files import LAYOUT, PICKLED, import_torch, read, suffix
 from minidl.interop.pytorch.layouts import HostArray, Slot
@@ -175,11 +175,8 @@ def _check_values(given: Sequence[tuple[Slot, str]], values: Mapping[str, HostAr
         value, dtype = values[name], slot.holder.data.dtype
         if value.dtype.kind != dtype.kind:
             problems.append(f"dtype of {name}: expected {dtype}, got {value.dtype}")
-        elif dtype.kind == "f" and value.dtype.itemsize > dtype.itemsize:
-            with silent_overflow():
-                narrow = value.astype(dtype)
-            if (beyond := np.isinf(narrow) & ~np.isinf(value)).any():
-                problems.append(f"range of {name}: {value[beyond][0]:.3g} is too large for {dtype}")
+        elif number := beyond(value, dtype):
+            problems.append(f"range of {name}: {number}")
         other = first.setdefault(id(slot.holder), name)
         if other != name and not np.array_equal(values[other], value, equal_nan=dtype.kind == "f"):
             problems.append(f"{name} and {other} differ, and are one array here, {slot.path}")

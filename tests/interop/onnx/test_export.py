@@ -139,7 +139,9 @@ def test_a_writer_that_makes_no_valid_graph_leaves_no_file(tmp_path: Path, write
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("writers", [{Double(): double}, {"Double": double}, {Double: None}, {int: double}])
+@pytest.mark.parametrize(
+    "writers", [{Double(): double}, {"Double": double}, {Double: None}, {int: double}, [Double]]
+)
 def test_writers_are_functions_by_class(tmp_path: Path, writers: Any) -> None:
     with pytest.raises(TypeError, match=r"expected writers as \{a class of layers: a function\}, got"):
         to_onnx(Double(), tmp_path / "model.onnx", X, writers=writers)
