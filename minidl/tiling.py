@@ -225,8 +225,9 @@ def _share_out(task: Callable[[int], Any], count: int) -> list[Any]:
 
 
 def _tiles(n: int, samples: int) -> list[slice]:
-    """Cut a batch into even tiles of at most so many samples."""
+    """Cut a batch into an even number of even tiles of at most so many samples."""
     count = math.ceil(n / samples)
+    count = min(n, count + count % 2) if count > 1 else 1
     bounds = [n * i // count for i in range(count + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
 
@@ -328,7 +329,7 @@ def _new_plan(costs: Sequence[_Cost], stages: int, n: int) -> list[Piece]:
         work = 1 + sum(cost.work for cost in costs[start:stop])
         size = 1 + sum(cost.bytes for cost in costs[start:stop])
         samples = max(
-            min(GOOD_TILE, math.ceil(GOOD_TILE_BYTES / size)),
+            min(GOOD_TILE, math.ceil(GOOD_TILE_BYTES / size), math.ceil(n / 2)),
             math.ceil(LEAST_TILE_WORK / work),
             *(cost.samples for cost in costs[start:stop]),
         )

@@ -130,7 +130,7 @@ class TestEquality:
     def test_tiles_were_used(self) -> None:
         stages = images()
         tiled(stages, image_batch(40), upstream(40, 10))
-        assert sorted(stages[2].seen) == [(13, 16, 16, 16)] * 2 + [(14, 16, 16, 16)]
+        assert stages[2].seen == [(10, 16, 16, 16)] * 4
         assert stages[5].seen == [(40, 14 * 14 * 32)]
 
     def test_any_number_of_cores_gives_the_same_bits(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,8 +244,11 @@ class TestPlan:
     def test_small_samples_go_in_larger_tiles(self) -> None:
         assert self.plan((1 << 16, 1 << 10, 0), n=4096) == [(0, 1, 128)]
 
-    def test_a_batch_that_fits_one_tile_is_left_whole(self) -> None:
-        assert self.plan((1 << 24, 1, 1), n=16) == [(0, 1, 0)]
+    def test_a_small_batch_of_much_work_is_halved(self) -> None:
+        assert self.plan((1 << 24, 1, 1), n=12) == [(0, 1, 6)]
+
+    def test_a_batch_that_fits_one_tile_for_the_sake_of_its_weights_is_left_whole(self) -> None:
+        assert self.plan((1 << 24, 1, 16), n=16) == [(0, 1, 0)]
 
     def test_a_dense_layer_has_the_whole_batch(self) -> None:
         image, light, dense = (1 << 24, 1, 1), (1 << 20, 1, 0), (1 << 20, 1, sys.maxsize)
