@@ -1,6 +1,7 @@
 """What an optimizer is given: parameters, perhaps in groups, and hyper-parameters, perhaps scheduled."""
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -20,13 +21,10 @@ def as_groups(
     parameters: Any, options: Mapping[str, Any], owner: str, lengths: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Return groups, dicts of ``"parameters"`` and the options that differ for them; check everything."""
-    if _are_many(parameters):
-        parameters = list(parameters)
-    grouped = isinstance(parameters, list) and bool(parameters) and isinstance(parameters[0], Mapping)
-    groups = [dict(group) for group in parameters] if grouped else [{"parameters": parameters}]
+    groups = _groups(parameters, owner)
     check(owner, options, lengths)
     for group in groups:
-        given = collect(group.pop("parameters", None), owner)
+        given = collect(group.pop("parameters"), owner)
         if unknown := group.keys() - options.keys():
             raise TypeError(
                 f"{owner}: expected groups with {', '.join(options)}, got {', '.join(sorted(unknown))}"
@@ -42,6 +40,24 @@ def as_groups(
     if len(set(everything)) < len(everything):
         raise ValueError(f"{owner}: expected each parameter in one group, got one in two of them")
     return groups
+
+
+def _groups(parameters: Any, owner: str) -> list[dict[str, Any]]:
+    """Return copies of the groups that were given, or one group of all parameters."""
+    if isinstance(parameters, Mapping):
+        raise TypeError(f"{owner}: expected groups as a list of dicts, got one dict; put it between brackets")
+    if _are_many(parameters):
+        parameters = list(parameters)
+    if not (isinstance(parameters, list) and parameters and isinstance(parameters[0], Mapping)):
+        return [{"parameters": parameters}]
+    for group in parameters:
+        if not isinstance(group, Mapping):
+            raise TypeError(
+                f"{owner}: expected groups as a list of dicts, got {type(group).__name__} among them"
+            )
+        if "parameters" not in group:
+            raise TypeError(f'{owner}: expected groups with "parameters", got {", ".join(map(str, group))}')
+    return [dict(group) for group in parameters]
 
 
 def collect(parameters: Any, owner: str) -> list[Parameter]:
@@ -95,21 +111,28 @@ def check(owner: str, options: Mapping[str, Any], lengths: Mapping[str, int]) ->
                 raise ValueError(f"{owner}: expected 0 <= {name} < 1, got {part}")
             if not part >= 0:
                 raise ValueError(f"{owner}: expected {name} >= 0, got {part}")
+            if part == math.inf:
+                raise ValueError(f"{owner}: expected {name} to be finite, got {part}")
 
 
 def resolve(owner: str, options: Mapping[str, Any], step: int, lengths: Mapping[str, int]) -> dict[str, Any]:
     """Return the options with each schedule replaced by its number at a step, and check these."""
-    values = {name: _at(value, step) for name, value in options.items()}
+    values = {
+        name: _at(value, step, f"{owner}: expected the schedule of {name}") for name, value in options.items()
+    }
     check(owner, values, lengths)
     return values
 
 
-def _at(value: Any, step: int) -> Any:
+def _at(value: Any, step: int, expected: str) -> Any:
     if isinstance(value, tuple):
-        return tuple(_at(part, step) for part in value)
+        return tuple(_at(part, step, expected) for part in value)
     if callable(value):
         value = value(step)
-    return value if isinstance(value, bool) else float(value)
+    try:
+        return value if isinstance(value, bool) else float(value + 0.0)  # which no text has
+    except (TypeError, ValueError):
+        raise TypeError(f"{expected} to return a number, got {type(value).__name__} at step {step}") from None
 
 
 def read_state(owner: str, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

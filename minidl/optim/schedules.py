@@ -88,6 +88,8 @@ def polynomial(start: float, steps: int, power: float = 1.0, end: float = 0.0) -
         0.5
     """
     steps = _check_steps("polynomial", "steps", steps)
+    if not power >= 0:
+        raise ValueError(f"polynomial: expected power >= 0, got {power}")
     return partial(_polynomial, start, end, steps, power)
 
 
@@ -159,6 +161,9 @@ def one_cycle(
     steps = _check_steps("one_cycle", "steps", steps)
     if not 0.0 <= warm_up <= 1.0:
         raise ValueError(f"one_cycle: expected warm_up between 0 and 1, got {warm_up}")
+    for name, divisor in (("start_divisor", start_divisor), ("end_divisor", end_divisor)):
+        if not divisor > 0:
+            raise ValueError(f"one_cycle: expected {name} > 0, got {divisor}")
     start = peak / start_divisor
     return partial(_one_cycle, start, peak, start / end_divisor, steps, max(warm_up * steps - 1.0, 0.0))
 
@@ -248,6 +253,11 @@ class Plateau:
     ) -> None:
         if not 0.0 < factor < 1.0:
             raise ValueError(f"Plateau: expected factor between 0 and 1, got {factor}")
+        for name, reports in (("patience", patience), ("cooldown", cooldown)):
+            if check_int(reports, "Plateau", name) < 0:
+                raise ValueError(f"Plateau: expected {name} >= 0, got {reports}")
+        if minimum > start:
+            raise ValueError(f"Plateau: expected minimum <= start, got {minimum} and {start}")
         self.factor, self.patience, self.threshold = factor, patience, threshold
         self.cooldown, self.minimum = cooldown, minimum
         self.value = start

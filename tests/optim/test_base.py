@@ -346,7 +346,32 @@ twice = ones((2,))
             TypeError,
             "SGD: expected groups with lr, momentum, nesterov, weight_decay, got rate",
         ),
-        (lambda: SGD([{"lr": 1.0}], 0.1), TypeError, "SGD: expected Parameters, got NoneType"),
+        (
+            lambda: SGD([{"params": ones((2,)), "lr": 1.0}], 0.1),
+            TypeError,
+            'SGD: expected groups with "parameters", got params, lr',
+        ),
+        (
+            lambda: SGD({"parameters": ones((2,))}, 0.1),
+            TypeError,
+            "SGD: expected groups as a list of dicts, got one dict",
+        ),
+        (
+            lambda: SGD([{"parameters": ones((2,))}, ones((2,))[0]], 0.1),
+            TypeError,
+            "SGD: expected groups as a list of dicts, got Parameter among them",
+        ),
+        (
+            lambda: SGD(ones((2,)), lambda step: None).step(),
+            TypeError,
+            "SGD: expected the schedule of lr to return a number, got NoneType at step 0",
+        ),
+        (
+            lambda: SGD(ones((2,)), lambda step: "0.1").step(),
+            TypeError,
+            "SGD: expected the schedule of lr to return a number, got str at step 0",
+        ),
+        (lambda: SGD(ones((2,)), float("inf")), ValueError, "SGD: expected lr to be finite, got inf"),
         (lambda: SGD([{"parameters": ones((2,)), "lr": -1.0}], 0.1), ValueError, "expected lr >= 0, got -1"),
         (
             lambda: SGD([{"parameters": twice}, {"parameters": twice}], 0.1),
