@@ -198,7 +198,7 @@ def _pays_to_gather(window: Window, channels: int, outputs: int, products: int) 
     """
     gather = math.prod(window.size) * outputs * (products * channels + 6)
     scatter = math.prod(window.output) * channels * (products * (outputs + 6) + 34)
-    return gather <= scatter
+    return 0 < gather <= scatter  # an image without pixels has none to gather for
 
 
 def _check_conv(

@@ -23,9 +23,9 @@ def linear(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Callable[
 
     def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:
         # dx = dy w^T, dw = x^T dy, db = sum of dy over the rows
-        drows = dy.reshape(len(rows), w.shape[1])
-        dx = product(drows, w.T).reshape(x.shape) if input_grad else None
-        db = None if b is None else xp.asarray(column_sums(widen(drows)), dtype=b.dtype)
+        drows = widen(dy).reshape(len(rows), w.shape[1])
+        dx = product(drows, w.T).astype(x.dtype, copy=False).reshape(x.shape) if input_grad else None
+        db = None if b is None else xp.asarray(column_sums(drows), dtype=b.dtype)
         return dx, product(rows.T, drows), db
 
     return y, pullback

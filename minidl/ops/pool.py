@@ -32,6 +32,7 @@ def max_pool(
 
     def pullback(dy: Array) -> Array:
         # dx = sum over windows of dy at the first entry of x that is not below y; NaN is as good as infinity
+        dy = dy.astype(x.dtype, copy=False)
         bound = xp.fmin(y, math.inf)
         open_windows = xp.ones(y.shape, dtype=bool)
         overlapping = any(reach > step for reach, step in zip(window.extent, window.stride, strict=True))

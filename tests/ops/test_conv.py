@@ -258,6 +258,19 @@ def test_axes_of_length_one_are_nothing_special(shape: tuple[int, ...]) -> None:
         )
 
 
+@pytest.mark.parametrize("shape", [(1, 0, 3), (2, 4, 0, 3), (2, 0, 4, 3), (2, 0, 0, 3)])
+@pytest.mark.parametrize("outputs", [0, 2, 64])
+def test_an_image_without_pixels_is_all_padding(shape: tuple[int, ...], outputs: int) -> None:
+    x, w = normal(*shape), normal(*(2 for _ in shape[1:-1]), 3, outputs, seed=1)
+    y, pullback = conv(x, w, np.arange(1.0, outputs + 1), padding=1)
+    np.testing.assert_array_equal(y, np.broadcast_to(np.arange(1.0, outputs + 1), y.shape))
+    dx, dw, db = pullback(np.ones_like(y))
+    assert dx.shape == shape
+    assert dw.shape == w.shape
+    assert not dw.any()
+    assert db.tolist() == [y[..., 0].size if outputs else 0] * outputs
+
+
 def test_a_kernel_of_one_pixel_is_a_dense_layer() -> None:
     x, w, b = normal(2, 4, 5, 3), normal(1, 1, 3, 6, seed=1), normal(6, seed=2)
     np.testing.assert_allclose(conv(x, w, b)[0], x @ w[0, 0] + b, rtol=1e-12, atol=1e-12)

@@ -61,6 +61,17 @@ def test_m17_linear_keeps_the_dtype(dtype):
     assert [a.dtype for a in (y, *pullback(y))] == [dtype] * 4
 
 
+@DTYPES
+def test_linear_keeps_its_dtype_for_an_upstream_gradient_of_another(dtype):
+    x, w, b = (np.round(RNG.normal(size=s)).astype(np.float32) for s in ((4, 2), (2, 3), (3,)))
+    y, pullback = ops.linear(x, w, b)
+    dy = np.full(y.shape, 2049 if dtype != "float16" else 2048)
+    gradients = pullback(dy.astype(dtype))
+    assert [g.dtype for g in gradients] == [np.float32] * 3
+    for g, expected in zip(gradients, pullback(dy.astype(np.float32)), strict=True):
+        np.testing.assert_array_equal(g, expected)
+
+
 def test_half_precision_is_summed_in_single():
     ones = np.ones((5000, 2), "float16")  # added up in half precision they stop at 2048
     assert (ops.linear(ones.T, ones)[0] == 5000).all()

@@ -225,6 +225,20 @@ def test_the_dtype_that_goes_in_comes_out(pool: Callable[..., Any], dtype: Any) 
     assert pullback(y).dtype == dtype
 
 
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_an_upstream_gradient_may_have_another_dtype(
+    pool: Callable[..., Any], stride: int, dtype: Any
+) -> None:
+    x = normal(2, 4, 4, 3, dtype=np.float32)
+    y, pullback = pool(x, kernel_size=2, stride=stride)
+    dy = np.round(normal(*y.shape, seed=1))
+    dx = pullback(dy.astype(dtype))
+    assert dx.dtype == np.float32
+    np.testing.assert_array_equal(dx, pullback(dy.astype(np.float32)))
+
+
 def test_half_precision_is_added_up_in_single() -> None:
     x = np.full((1, 4096, 1), 1.5, np.float16)
     assert avg_pool(x, kernel_size=4096)[0].ravel().tolist() == [1.5]
