@@ -7,7 +7,7 @@ import sys
 
 # glibc's own numbers for its settings, see mallopt(3).
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-KEPT = 256 << 20  # bytes of freed memory that stay with the process
+KEPT = 256 << 20  # bytes of freed memory that stay with the main thread; any other keeps some 64 MB
 LARGEST_KEPT = 32 << 20  # bytes of an array that may come from them; glibc takes no more
 
 

@@ -22,7 +22,7 @@ LEAST_WORK = 1 << 23  # multiply-adds of a part of a product: with less, one cor
 
 
 def even(n: int, most: int) -> list[slice]:
-    """Cut n things into parts of at most so many, alike but for one, the largest first."""
+    """Cut n things into parts of at most so many, sizes differing by one at most; the first is a largest."""
     count = max(1, -(-n // most))
     bounds = [-(-n * i // count) for i in range(count + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]

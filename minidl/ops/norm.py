@@ -101,8 +101,12 @@ def _moments(rows: Array) -> tuple[Array, Array]:
         return mean, column_sums(centred, centred), n
 
     parts = in_blocks(rows, of_block)
+    first, squares, _ = parts[0]
+    if len(parts) == 1:
+        return first, squares
     count = sum(n for _, _, n in parts)
-    mean = total([part * (n / count) for part, _, n in parts])
+    # The differences are small where the means are large, and so is what is lost in adding them up.
+    mean = first + total([(part - first) * (n / count) for part, _, n in parts])
     between = [(part - mean) ** 2 * n for part, _, n in parts]
     return mean, total([*(squares for _, squares, _ in parts), *between])
 

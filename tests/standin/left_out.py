@@ -43,6 +43,8 @@ REASONS = {
     "tests/test_layering.py": HOST,
     "tests/test_public_names.py": HOST,
     "tests/test_repository.py": HOST,
+    "tests/ops/test_blocks.py": CPU,
+    "tests/test_memory.py": CPU,
     "tests/test_threads.py": CPU,
     "tests/test_tiling.py": CPU,
     "tests/test_surfaces.py::test_so_they_do_where_a_batch_is_cut_into_tiles": CPU,
