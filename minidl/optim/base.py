@@ -65,7 +65,11 @@ class Optimizer:
     """The slots that need a hyper-parameter other than 0 or False: the name of each and that of the other."""
 
     update: ClassVar[Callable[..., None]]
-    """``update(p, g, state, **options)`` changes ``p`` and ``state[name]`` in place, never ``g``."""
+    """``update(p, g, state, **options)`` changes ``p`` and ``state[name]`` in place, never ``g``.
+
+    A large buffer is updated in blocks, several at once and in no fixed order: an update that draws random
+    numbers or writes to anything else is not the same every time.
+    """
 
     def __init__(self, parameters: Parameters, **options: Any) -> None:
         self.options = options
