@@ -90,18 +90,23 @@ class AdamW(Optimizer):
 
 def _adam(p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], eps: float) -> None:
     """Take Adam's step, in place and with one scratch array, which stays in the cache."""
-    mean, square = state["mean"], state["square"]
-    beta1, beta2 = betas
-    scratch = g - mean
-    scratch *= 1.0 - beta1
-    mean += scratch
-    xp.multiply(g, g, out=scratch)
-    scratch *= 1.0 - beta2
-    square *= beta2
-    square += scratch
+    mean, square, scratch = moments(g, state, betas)
     xp.sqrt(square, out=scratch)
-    scratch *= 1.0 / math.sqrt(1.0 - beta2**state.step)
+    scratch *= 1.0 / math.sqrt(1.0 - betas[1] ** state.step)
     scratch += eps
     xp.divide(mean, scratch, out=scratch)
-    scratch *= lr / (1.0 - beta1**state.step)
+    scratch *= lr / (1.0 - betas[0] ** state.step)
     p -= scratch
+
+
+def moments(g: Array, state: State, betas: tuple[float, float]) -> tuple[Array, Array, Array]:
+    """Bring the means of the gradient and of its square up to date; return them, and scratch space."""
+    mean, square = state["mean"], state["square"]
+    scratch = g - mean
+    scratch *= 1.0 - betas[0]
+    mean += scratch
+    xp.multiply(g, g, out=scratch)
+    scratch *= 1.0 - betas[1]
+    square *= betas[1]
+    square += scratch
+    return mean, square, scratch

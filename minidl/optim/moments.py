@@ -6,6 +6,7 @@ from functools import partial
 
 from minidl.backend import Array, xp
 from minidl.ops._kernels._choice import fused
+from minidl.optim.adam import moments
 from minidl.optim.base import Optimizer, State
 from minidl.optim.groups import Hyper, Parameters
 
@@ -190,20 +191,11 @@ def _relative_step(
     g = g + penalty * p if penalty else g
     if shrink != 1.0:
         p *= shrink
-    mean, square = _moments(g, state, betas)
+    mean, square, _ = moments(g, state, betas)
     root = 1.0 if divisor is None else xp.sqrt(square) / divisor + eps
     if rates[0]:
         p -= rates[0] * g / root
     p -= rates[1] * mean / root
-
-
-def _moments(g: Array, state: State, betas: tuple[float, float]) -> tuple[Array, Array]:
-    """Return the running mean of the gradient and of its square, brought up to date."""
-    mean, square = state["mean"], state["square"]
-    mean += (1.0 - betas[0]) * (g - mean)
-    square *= betas[1]
-    square += (1.0 - betas[1]) * (g * g)
-    return mean, square
 
 
 def _nesterov_momentum(beta1: float, momentum_decay: float, step: int) -> float:
