@@ -111,11 +111,13 @@ def run(task: Callable[[int], Result], count: int) -> list[Result]:
         >>> run(lambda i: i * i, 5)
         [0, 1, 4, 9, 16]
     """
-    helpers = min(cores(), count) - 1
-    if helpers < 1 or _inside.get():
+    if count < 2 or _inside.get():
         return [task(i) for i in range(count)]
     context = contextvars.copy_context()
     context.run(_inside.set, True)
+    helpers = min(cores(), count) - 1
+    if helpers < 1:
+        return context.run(lambda: [task(i) for i in range(count)])
     phase = _Phase(task, count, context)
     for inbox in _helpers(cores() - 1)[:helpers]:
         inbox.put(phase)
@@ -128,6 +130,14 @@ def run(task: Callable[[int], Result], count: int) -> list[Result]:
         finally:
             phase.errors.clear()  # or the exception would keep itself alive through its own traceback
     return phase.results
+
+
+def inside() -> bool:
+    """Tell whether the caller is one of several tasks, so that there is nothing more to share out.
+
+    It is so on any number of cores, one included.
+    """
+    return _inside.get()
 
 
 class _Phase(Generic[Result]):

@@ -595,3 +595,13 @@ class TestProcess:
             MINIDL_NUM_THREADS="many",
         )
         assert printed.startswith("MINIDL_NUM_THREADS='many': expected a whole number")
+
+
+@pytest.mark.parametrize("cores", ["1", "2", "4"])
+def test_a_task_knows_that_it_is_one_of_several_on_any_number_of_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: str
+) -> None:
+    monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
+    assert threads.run(lambda i: threads.inside(), 3) == [True] * 3
+    assert threads.run(lambda i: threads.inside(), 1) == [False]
+    assert not threads.inside()

@@ -71,7 +71,7 @@ def _product(a: Array, b: Array) -> Array:
     sizes = (*a.shape, b.shape[-1])
     longest = max(sizes)
     count = min(MOST_PARTS, math.prod(sizes) // LEAST_WORK, longest) if a.ndim == b.ndim == 2 else 1
-    if count < 2 or not backend.CORES:
+    if count < 2 or threads.inside() or not backend.CORES:
         return a @ b
     parts = even(longest, -(-longest // count))
     y = xp.empty((len(a), b.shape[1]), a.dtype)
