@@ -1,4 +1,4 @@
-"""The way in and out: PyTorch weights, ONNX models, arrays by DLPack, scripts that need NumPy alone."""
+"""The way in and out: PyTorch weights, ONNX models, scripts that need NumPy alone."""
 
 from minidl.interop.numpy_script import eject as eject
 from minidl.interop.onnx import to_onnx as to_onnx

@@ -223,7 +223,13 @@ def _state(name: str, part: Any) -> dict[str, Any]:
         raise TypeError(
             f"Checkpoints: expected {name} with state() and load_state(state), got {type(part).__name__}"
         )
-    return dict(part.state())
+    state = part.state()
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"Checkpoints: expected {name}.state() to return a dict, got {type(state).__name__}; "
+            "return arrays and what JSON can say by name"
+        )
+    return dict(state)
 
 
 def _load(part: Any, state: dict[str, Any]) -> None:

@@ -307,6 +307,19 @@ def test_a_step_is_a_count(tmp_path, step) -> None:
         Checkpoints(tmp_path).save(step)
 
 
+@pytest.mark.parametrize("state", [None, [1]])
+def test_a_state_is_a_dict(tmp_path, state) -> None:
+    class Part:
+        def state(self):
+            return state
+
+        def load_state(self, state):
+            pass
+
+    with pytest.raises(TypeError, match=r"expected mine\.state\(\) to return a dict, got (NoneType|list)"):
+        Checkpoints(tmp_path).save(1, mine=Part())
+
+
 def test_options_are_checked(tmp_path) -> None:
     with pytest.raises(ValueError, match="expected keep as an int of at least 1, or None, got 0"):
         Checkpoints(tmp_path, keep=0)
