@@ -245,7 +245,13 @@ def test_without_matplotlib_an_error_names_the_extra(monkeypatch):
         (lambda: plots.curves(History()), ValueError, "curves: expected a history with numbers in it"),
         (lambda: plots.curves(history(), names=["los"]), KeyError, "'los' was not recorded"),
         (lambda: plots.curves([1.0]), TypeError, "curves: expected a History, got list"),
-        (lambda: plots.schedule("a", 5), TypeError, "schedule: expected a schedule or a number .* got str"),
+        (lambda: plots.schedule("a", 5), TypeError, "schedule: expected a schedule or a number, got str"),
+        (
+            lambda: plots.schedule(lambda step: None, 5),
+            TypeError,
+            "to return numbers, got NoneType at step 0",
+        ),
+        (lambda: plots.confusion_matrix(np.full((2, 2), np.nan)), ValueError, "expected counts, got numbers"),
         (lambda: plots.schedule({}, 5), ValueError, "schedule: expected at least one schedule"),
         (
             lambda: plots.confusion_matrix(np.zeros((0, 0))),
@@ -269,6 +275,16 @@ def test_without_matplotlib_an_error_names_the_extra(monkeypatch):
         (lambda: plots.confusion_matrix(np.eye(2), names=["a"]), ValueError, "a name for each of 2 classes"),
         (lambda: plots.confusion_matrix(np.eye(2), names="ab"), ValueError, "a name for each of 2 classes"),
         (lambda: plots.mistakes(IMAGES, LABELS[:3], SCORES), ValueError, "mistakes: expected images"),
+        (
+            lambda: plots.mistakes(IMAGES, LABELS + SCORES.shape[1], SCORES),
+            ValueError,
+            f"expected labels below {SCORES.shape[1]}, the number of scores, got",
+        ),
+        (
+            lambda: plots.mistakes(IMAGES, LABELS, SCORES[:, 0]),
+            TypeError,
+            r"expected scores \(N, K\) or whole numbers as predicted classes, got float",
+        ),
         (
             lambda: plots.mistakes(np.zeros((6, 3, 8, 8)), LABELS, SCORES),
             ValueError,

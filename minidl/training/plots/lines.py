@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from minidl.backend import check_int
 from minidl.files import PathLike
-from minidl.ops._options import read_number
 from minidl.optim.schedules import Schedule, as_schedule
 from minidl.training.history import History
 from minidl.training.plots.drawing import dress, new_figure, saved
@@ -95,20 +95,29 @@ def schedule(
         raise ValueError(f"schedule: expected steps >= 1, got {steps}")
     several = value if isinstance(value, Mapping) else {"": value}
     for part in several.values():
-        if not callable(part):
-            read_number(part, "a schedule or a number", "schedule")
+        if not callable(part) and (isinstance(part, bool) or not isinstance(part, Real)):
+            raise TypeError(f"schedule: expected a schedule or a number, got {type(part).__name__}")
     if not several:
         raise ValueError("schedule: expected at least one schedule, got an empty dict")
     at = range(0, steps, -(-steps // SAMPLES))
     figure = new_figure(7.5 if several is value else 6, 3.4)
     axes = figure.subplots()
     for name, part in several.items():
-        axes.plot(at, [*map(as_schedule(part), at)], drawstyle="steps-post", label=name, linewidth=1.8)
+        axes.plot(at, _values(as_schedule(part), at), drawstyle="steps-post", label=name, linewidth=1.8)
     dress(axes, "step", label)
     axes.set_title(f"{label[:1].upper()}{label[1:]} over {steps:,} steps", fontsize=11)
     if several is value:
         figure.legend(loc="outside right upper", frameon=False)
     return saved(figure, path)
+
+
+def _values(schedule: Schedule, at: range) -> list[float]:
+    values = [schedule(step) for step in at]
+    for step, value in zip(at, values, strict=True):
+        if value is None or isinstance(value, str):
+            got = type(value).__name__
+            raise TypeError(f"schedule: expected a schedule to return numbers, got {got} at step {step}")
+    return values
 
 
 def _panel(axes: "Axes", kind: str, names: list[str], history: History) -> None:

@@ -37,6 +37,8 @@ def confusion_matrix(
     counts = matrix.compute() if isinstance(matrix, ConfusionMatrix) else to_numpy(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(f"confusion_matrix: expected counts (K, K), got {counts.shape}")
+    if not (counts >= 0).all():
+        raise ValueError("confusion_matrix: expected counts, got numbers below 0 or NaN")
     size = min(max(1.9 + 0.38 * len(counts), 3.4), 9)
     figure = new_figure(1.2 * size + 0.3, size)
     axes = figure.subplots()

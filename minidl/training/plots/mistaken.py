@@ -111,6 +111,15 @@ def _pictures(images: Array) -> Array:
 
 def _wrong(labels: Array, prediction: Array) -> list[tuple[int, int, int]]:
     """Return the row, the label and the predicted class (-1 for none) of each mistake, the surest first."""
+    if prediction.ndim == 1 and prediction.dtype.kind not in "iub":
+        raise TypeError(
+            "mistakes: expected scores (N, K) or whole numbers as predicted classes, "
+            f"got {prediction.dtype} {prediction.shape}"
+        )
+    if prediction.ndim == 2 and labels.size and (most := int(labels.max())) >= prediction.shape[1]:
+        raise ValueError(
+            f"mistakes: expected labels below {prediction.shape[1]}, the number of scores, got {most}"
+        )
     if prediction.ndim == 1:
         return [(row, int(labels[row]), int(prediction[row])) for row in (prediction != labels).nonzero()[0]]
     predicted, certain = decided(prediction)
