@@ -13,6 +13,7 @@ from minidl import distributed
 from minidl.data import DataLoader
 from minidl.layers import BatchNorm, Linear, ReLU, Sequential
 from minidl.optim import SGD
+from minidl.training import fit
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(34, 6)).astype("float32")  # the last of three batches has 2 samples
@@ -50,6 +51,24 @@ def compare(group) -> None:
     if group.rank == 0:
         same = bool((total == group.size * bits.astype("int64")).all())
         print(f"size {group.size} worst {lows.max():.1e} same {same}")
+
+
+def fit_with_nan_on_rank_1(group) -> None:
+    """Fit the parts of both ranks; a callback averages their gradients."""
+    images = IMAGES.copy()
+    if sys.argv[2:] != ["healthy"]:
+        images[12] = np.nan  # among the 8 samples that rank 1 has of the first batch
+    model = Sequential(Linear(6, 8, seed=0), ReLU(), Linear(8, 3, seed=1))
+    optimizer = SGD(model.parameters(), lr=0.1)
+    batches = group.shard(DataLoader((images, LABELS), batch_size=16, drop_last=True))
+
+    def average(event) -> None:
+        if event.kind == "gradients":
+            group.average_gradients(optimizer, 1)
+
+    fit(model, minidl.CrossEntropy(), optimizer, batches, epochs=3, callbacks=[average], progress=False)
+    bits = model[0].weight.data.view("int32").astype("int64")
+    print("same", bool((group.sum(bits) == group.size * bits).all()))
 
 
 def fail_on_rank_1(group) -> None:

@@ -59,6 +59,22 @@ def test_an_exception_on_one_rank_ends_all_and_is_shown():
     assert done.stderr.count("Traceback") == 1
 
 
+def test_fit_on_two_ranks_ends_with_the_same_weights():
+    done = launch(2, program.__file__, "fit_with_nan_on_rank_1", "healthy")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["same", "True"] * 2
+
+
+def test_a_number_that_is_not_finite_in_the_fit_of_one_rank_ends_all_with_its_message():
+    start = time.monotonic()
+    done = launch(2, program.__file__, "fit_with_nan_on_rank_1")
+    assert time.monotonic() - start < 30
+    assert done.returncode != 0
+    assert "minidl.distributed: rank 1 of 2 failed; all end\nTraceback" in done.stderr
+    assert "fit: in step 1 the loss is nan" in done.stderr
+    assert done.stderr.count("Traceback") == 1
+
+
 def test_a_rank_that_is_killed_ends_all_within_seconds_with_a_message(tmp_path):
     start = time.monotonic()
     done = launch(2, program.__file__, "kill_rank_1", tmp_path)
