@@ -348,7 +348,14 @@ def _check_shapes(given: Array, labels: Array, classes: int | None, owner: str) 
         return False
     count = "K" if classes is None else classes
     if given.shape[:-1] != labels.shape or not given.ndim or given.shape[-1] != (classes or given.shape[-1]):
-        hint = "; one-hot labels? use labels.argmax(axis=-1)" if given.shape == labels.shape else ""
+        hint = ""
+        if given.shape == labels.shape:
+            single = labels.ndim < 2 or labels.shape[-1] == 1
+            hint = (
+                "; one score for yes or no? use prediction > 0, or > 0.5 for probabilities"
+                if single
+                else "; one-hot labels? use labels.argmax(axis=-1)"
+            )
         raise ValueError(
             f"{owner}: expected scores (..., {count}) and labels (...), or predicted classes (...) as whole "
             f"numbers, got {given.dtype} {given.shape} and {labels.dtype} {labels.shape}{hint}"

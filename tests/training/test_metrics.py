@@ -228,6 +228,14 @@ def test_a_mean_of_no_rows_counts_nothing():
     assert mean.compute() == 3.0
 
 
+@pytest.mark.parametrize("metric", [Accuracy(), TopK(1)], ids=str)
+@pytest.mark.parametrize("shape", [(4,), (4, 1)], ids=str)
+def test_scores_of_yes_or_no_are_told_from_one_hot_labels(metric, shape):
+    yes = np.zeros(shape, "float32")
+    with pytest.raises(ValueError, match=r"one score for yes or no\? use prediction > 0"):
+        metric.update(yes, np.zeros(shape, "int64"))
+
+
 def test_r2_refuses_another_number_of_outputs_than_before():
     metric = R2()
     metric.update(Y, T)
