@@ -22,7 +22,7 @@ _ERF_SINGLE = (  # artanh(erf(x)) / x in powers of x^2, for |x| <= 4.2, fitted s
     *(1.12837927, 0.102769057, -0.000191833392, -0.000619782598),
     *(8.76366099e-05, -5.66836676e-06, 1.41846414e-07),
 )
-_ERF_BLOCK = 1 << 14  # numbers that stay in the cache while the polynomial passes over them
+_ERF_BLOCK = 1 << 18  # numbers at a time: few calls, and they stay in the cache while the polynomial passes
 
 
 def erf(x: Array) -> Array:
