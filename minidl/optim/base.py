@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from minidl import threads
+from minidl import backend, threads
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
 from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
@@ -135,7 +135,7 @@ class Optimizer:
                 flat.data[block] = p
 
         blocks = list(flat.blocks(run))
-        if len(blocks) < FEWEST_SHARED:
+        if len(blocks) < FEWEST_SHARED or not backend.CORES:
             for block in blocks:
                 update(block)
         else:

@@ -7,8 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
+from minidl import backend, threads
 from minidl.backend import BLOCK, asarray, to_numpy, xp
 from minidl.layers.parameter import Parameter
+from minidl.optim import flat
 from minidl.optim.adam import Adam, AdamW
 from minidl.optim.adaptive import RMSProp
 from minidl.optim.base import Optimizer
@@ -112,6 +114,29 @@ def test_frozen_parameters_stay_and_do_not_count() -> None:
     np.testing.assert_allclose(to_numpy(ps[1].data), fresh[1], rtol=1e-12)
     whole = ours(lambda ps: Adam(ps, lr=0.1, weight_decay=0.1), start, gradients)
     np.testing.assert_allclose(to_numpy(ps[0].data), whole[0], rtol=1e-12)
+
+
+def test_a_long_buffer_has_the_same_bits_on_any_number_of_cores(monkeypatch) -> None:
+    monkeypatch.setattr(flat, "BLOCK", 1000)
+    found = []
+    for cores in ("1", "2", "4"):
+        monkeypatch.setenv("MINIDL_NUM_THREADS", cores)
+        (p,) = ones((7003,))
+        optimizer = Adam([p], lr=0.1)
+        for step in range(3):
+            p.grad = asarray(np.sin(np.arange(7003.0) + step), "float32")
+            optimizer.step()
+        found.append(to_numpy(p.data).tobytes())
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_gpu_is_left_to_the_thread_that_asked(monkeypatch) -> None:  # another has another stream
+    monkeypatch.setattr(flat, "BLOCK", 1000)
+    monkeypatch.setattr(backend, "CORES", False)
+    monkeypatch.setattr(threads, "run", None)
+    (p,) = ones((7003,))
+    SGD([p], lr=0.5).step()
+    assert (to_numpy(p.data) == 0.5).all()
 
 
 def test_long_buffers_are_updated_whole() -> None:
