@@ -37,17 +37,27 @@ def built(name: str) -> Any:
     return build(**{key: 0 if key == "seed" else 11 for key in inspect.signature(build).parameters})
 
 
+SAMPLES = {
+    "mnist": [(28, 28, 1)],
+    "cifar_resnet": [(32, 32, 3)],
+    "numpy_to_gpu": [(32, 32, 3)],
+    "vae_digits": [(64,), (2,)],  # an encoder and a decoder
+}
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_models_of_the_examples(tmp_path: Path, name: str) -> None:
-    model, size = built(name), 28 if name == "mnist" else 8
-    x = RNG.normal(size=(5, size, size, 1)).astype("float32")
-    if isinstance(model[0], layers.Embedding):
-        x = RNG.integers(0, len(model[0].weight), (5, size))
-    trained(model, x)
-    grads = [to_numpy(p.grad).copy() for p in model.parameters()]
-    assert_runs_alike(model, tmp_path, x)
-    for p, grad in zip(model.parameters(), grads, strict=True):
-        np.testing.assert_array_equal(to_numpy(p.grad), grad)
+    model = built(name)
+    models = model if isinstance(model, tuple) else (model,)
+    for part, shape in zip(models, SAMPLES.get(name, [(8, 8, 1)]), strict=True):
+        x = RNG.normal(size=(5, *shape)).astype("float32")
+        if isinstance(part[0], layers.Embedding):
+            x = RNG.integers(0, len(part[0].weight), (5, 8))
+        trained(part, x)
+        grads = [to_numpy(p.grad).copy() for p in part.parameters()]
+        assert_runs_alike(part, tmp_path, x)
+        for p, grad in zip(part.parameters(), grads, strict=True):
+            np.testing.assert_array_equal(to_numpy(p.grad), grad)
 
 
 def test_the_model_of_the_example_with_tensors_shares_its_layer(tmp_path: Path) -> None:
