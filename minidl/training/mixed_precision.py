@@ -7,6 +7,7 @@ from typing import Any
 
 from minidl.backend import Array, check_int, silent_overflow, xp
 from minidl.layers.base import Layer
+from minidl.ops._options import read_number
 from minidl.optim.base import Optimizer
 from minidl.optim.flat import blocks, gradients
 from minidl.training.nonfinite import finite_gradients
@@ -189,11 +190,12 @@ def _check(model: object, optimizers: Iterable[object]) -> None:
 
 
 def _check_scale(scale: float) -> float:
+    scale = read_number(scale, "scale", "MixedPrecision")
     if not LEAST <= scale <= MOST or math.frexp(scale)[0] != 0.5:
         raise ValueError(
             f"MixedPrecision: expected scale as a power of two from {LEAST:g} to {MOST:g}, got {scale}"
         )
-    return float(scale)
+    return scale
 
 
 def _cast(value: Any, dtype: Any) -> Any:

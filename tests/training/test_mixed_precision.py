@@ -354,6 +354,12 @@ def test_gradients_of_parameters_that_are_no_optimizers_do_not_stop_it_for_ever(
     assert all(taken[-5:])
 
 
+def test_a_scale_that_is_no_number_is_refused() -> None:
+    model = minidl.Linear(2, 2, seed=0)
+    with pytest.raises(TypeError, match="MixedPrecision: expected scale as a number, got str"):
+        MixedPrecision(model, optim.SGD(model.parameters(), 0.1), scale="large")
+
+
 def test_digits_are_learnt_as_well_as_in_float32() -> None:
     images, labels = digits()
     found = []
