@@ -7,9 +7,9 @@ from minidl import layers
 from minidl.backend import Array
 from minidl.layers.base import Layer
 from minidl.ops._lowering import per_axis
+from minidl.ops.piecewise import SELU_ALPHA, SELU_SCALE
 
 Options = Callable[[Any, Array], Mapping[str, Any]]
-SELU_SCALE, SELU_DEPTH = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772
 
 
 def _none(layer: Any, x: Array) -> Mapping[str, Any]:
@@ -171,7 +171,7 @@ RULES: dict[type[Layer], Rule] = {
     layers.ELU: _pointwise("elu", options=_bent("elu")),
     layers.CELU: _pointwise("elu", options=_bent("celu"), name="celu"),
     layers.SELU: _pointwise(
-        "elu", options=lambda layer, x: {"slope": SELU_SCALE, "depth": SELU_DEPTH}, name="selu"
+        "elu", options=lambda layer, x: {"slope": SELU_SCALE, "depth": SELU_SCALE * SELU_ALPHA}, name="selu"
     ),
     layers.SiLU: _pointwise("silu"),
     layers.Mish: _pointwise("mish"),
