@@ -129,8 +129,8 @@ def _compare(text: str, stored: dict[str, Any], script: Path) -> None:
     if wrong:
         raise ValueError(
             f"eject: nothing was written, as the script would differ from the model: {wrong}; "
-            "are there numbers near an overflow or on a bend in the example? pass another one; or is all of it "
-            "the rounding of zeros, such as the mean over what InstanceNorm has centred?"
+            "are there numbers near an overflow or on a bend in the example? pass another one; or is "
+            "all of it the rounding of zeros, such as the mean over what InstanceNorm has centred?"
         )
 
 
