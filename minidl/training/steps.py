@@ -108,11 +108,12 @@ class Steps:
 
     def _cut(self, x: Any, targets: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...], Any]]:
         """Yield the parts of a batch, their targets, and what their loss counts; None is a 1."""
-        if self.parts == 1:
+        parts = [] if self.parts == 1 else list(micro_batches((x, *targets), self.parts))
+        if not parts:  # nor are there any of a batch without samples
             yield x, targets, None
             return
         mean = getattr(self.loss, "reduction", "mean") == "mean"
-        for (part, *part_targets), share in micro_batches((x, *targets), self.parts):
+        for (part, *part_targets), share in parts:
             yield part, tuple(part_targets), share if mean else None
 
     def _check_finite(self, x: Any, targets: tuple[Any, ...], number: int, before: Before) -> None:

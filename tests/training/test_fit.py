@@ -600,11 +600,19 @@ def test_gradients_of_what_no_optimizer_updates_do_not_pile_up() -> None:
     assert norms[0] == norms[1] == norms[2] > 0
 
 
-def test_a_batch_without_samples_is_named_as_such() -> None:
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_batch_without_samples_is_named_as_such(parts) -> None:
     model = network()
     batches = [(asarray(X[:8]), LABELS[:8]), (asarray(X[:0]), LABELS[:0])]
     with pytest.raises(FloatingPointError, match="in step 2 the loss is nan: the batch has no samples"):
-        fit(model, LOSS, optim.SGD(model.parameters(), 0.1), batches, progress=False)
+        fit(
+            model,
+            LOSS,
+            optim.SGD(model.parameters(), 0.1),
+            batches,
+            micro_batches=parts,
+            progress=False,
+        )
 
 
 def test_a_part_without_samples_does_not_count_in_an_evaluation() -> None:
