@@ -50,8 +50,9 @@ def _erf_single(x: Array) -> Array:
 
 def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
     """Return the sum of ``coefficients[i] x^i``, by Horner's rule."""
-    y = np.full_like(x, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        y *= x
+    y = x * coefficients[-1]
+    for c in reversed(coefficients[1:-1]):
         y += c
+        y *= x
+    y += coefficients[0]
     return y

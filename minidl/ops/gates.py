@@ -44,13 +44,13 @@ def _normal_share(x: Array) -> tuple[Array, Callable[[], Array]]:
     """Return P = (1 + erf(x / sqrt 2)) / 2, and the function that gives its derivative, a new array."""
     share = erf(x * math.sqrt(0.5))
     share += 1
-    share /= 2
+    share *= 0.5
 
     def slope() -> Array:
         y = xp.asarray(x * x)
-        y /= -2
+        y *= -0.5
         xp.exp(y, out=y)
-        y /= math.sqrt(2 * math.pi)
+        y *= 1 / math.sqrt(2 * math.pi)
         return y
 
     return share, slope
