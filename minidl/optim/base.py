@@ -17,14 +17,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from minidl import backend, threads
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
 from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
-from minidl.optim.flat import Flat, pack
+from minidl.optim.flat import Flat, pack, share
 from minidl.optim.groups import Hyper, Parameters, as_groups, check, read_state, resolve, tuple_lengths
-
-FEWEST_SHARED = 4  # blocks for which it pays to wake the other cores
 
 
 class State:
@@ -134,12 +131,7 @@ class Optimizer:
             if p.dtype != flat.data.dtype:
                 flat.data[block] = p
 
-        blocks = list(flat.blocks(run))
-        if len(blocks) < FEWEST_SHARED or not backend.CORES:
-            for block in blocks:
-                update(block)
-        else:
-            threads.run(lambda i: update(blocks[i]), len(blocks))
+        share(update, list(flat.blocks(run)))
 
     def state(self) -> dict[str, Array]:
         """Return copies of what the next steps depend on: counts, the arrays of the updates, and schedules.

@@ -7,7 +7,7 @@ from minidl import threads
 from minidl.backend import Array, xp
 from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
-from minidl.optim.flat import blocks, gradients
+from minidl.optim.flat import blocks, gradients, share
 from minidl.optim.groups import collect
 
 
@@ -42,10 +42,13 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
     if not parts:
         return xp.zeros((), xp.float32)
     with threads.single_threaded_blas():  # its workers would spin on the cores that the next step needs
-        norm = xp.sqrt(sum(map(_sum_of_squares, parts)))
+        norm = xp.sqrt(sum(share(_sum_of_squares, parts)))
     factor = xp.minimum(max_norm / (norm + 1e-6), 1.0)
-    for part in parts:
+
+    def scale(part: Array) -> None:
         part *= factor.astype(widen(part[:0]).dtype)
+
+    share(scale, parts)
     dtype = widen(parts[0][:0]).dtype
     return xp.asarray(xp.where(norm > xp.finfo(dtype).max, xp.inf, norm), dtype=dtype)
 

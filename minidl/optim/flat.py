@@ -4,14 +4,19 @@ A parameter and its gradient become views into two flat arrays. This file alone 
 parameter lies, which stretches are to be updated, and in which blocks.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import TypeVar
 
+from minidl import backend, threads
 from minidl.backend import BLOCK, Array, xp
 from minidl.layers.parameter import Parameter
 
 Key = TypeVar("Key")
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+
+FEWEST_SHARED = 4  # blocks for which it pays to wake the other cores
 
 
 class Flat:
@@ -70,6 +75,13 @@ def blocks(start: int, stop: int) -> Iterator[slice]:
     """Cut a stretch of a long buffer into slices of at most `BLOCK` elements."""
     for first in range(start, stop, BLOCK):
         yield slice(first, min(first + BLOCK, stop))
+
+
+def share(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list[Result]:
+    """Return ``task(block)`` for all blocks, in order; many of them are worked off on all cores."""
+    if len(blocks) < FEWEST_SHARED or not backend.CORES:
+        return [task(block) for block in blocks]
+    return threads.run(lambda i: task(blocks[i]), len(blocks))
 
 
 def pack(parameters: Sequence[Parameter]) -> list[Flat]:

@@ -519,7 +519,11 @@ OF_TRAINING = [
         ("training test_an_unknown_backend_is_refused",),
     ),
     Mutant(
-        "adam without bias correction", "optim.adam:_adam", "lr / (1.0 - beta1**state.step)", "lr", UPDATES
+        "adam without bias correction",
+        "optim.adam:_adam",
+        "lr / (1.0 - betas[0] ** state.step)",
+        "lr",
+        UPDATES,
     ),
     Mutant(
         "adam: eps inside the root",
@@ -529,7 +533,11 @@ OF_TRAINING = [
         UPDATES,
     ),
     Mutant(
-        "adam: the betas swapped", "optim.adam:_adam", "beta1, beta2 = betas", "beta2, beta1 = betas", UPDATES
+        "adam: the betas swapped",
+        "optim.adam:_adam",
+        "moments(g, state, betas)",
+        "moments(g, state, betas[::-1])",
+        UPDATES,
     ),
     Mutant(
         "adam: steps counted from zero",
