@@ -181,7 +181,7 @@ def silent_overflow(invalid: bool = False) -> "np.errstate":
 def synchronize() -> None:
     """Wait until the device has finished all queued work; NumPy has none."""
     if name == "cupy":
-        xp.cuda.get_current_stream().synchronize()  # type: ignore[attr-defined]
+        xp.cuda.get_current_stream().synchronize()  # type: ignore[attr-defined]  # CuPy alone has it
 
 
 def channels_last(x: Array) -> Array:
@@ -321,7 +321,7 @@ def segment_sums(rows: Array, starts: Array) -> Array:
 @functools.cache
 def _segment_kernel() -> Any:
     """Compile the kernel that sums one column of one run in each thread."""
-    return xp.ElementwiseKernel(  # type: ignore[attr-defined]
+    return xp.ElementwiseKernel(  # type: ignore[attr-defined]  # CuPy alone has it
         "raw T rows, raw I starts, int64 columns",
         "T total",
         """
@@ -384,7 +384,7 @@ def check_int(value: object, owner: str, name: str) -> int:
     """Return a whole number, one of NumPy's too, as Python's int; refuse everything else, and booleans."""
     if not isinstance(value, bool):
         try:
-            return operator.index(value)  # type: ignore[arg-type]
+            return operator.index(value)  # type: ignore[arg-type]  # the question is whether it is one
         except TypeError:
             pass
     raise TypeError(f"{owner}: expected {name} as an int, got {type(value).__name__}")

@@ -49,14 +49,14 @@ def _landed(batch: Any, event: Any) -> Any:
 
 
 def _current() -> Any:
-    return xp.cuda.get_current_stream()  # type: ignore[attr-defined]
+    return xp.cuda.get_current_stream()  # type: ignore[attr-defined]  # CuPy alone has it
 
 
 class _Sender:
     """A stream for copies alone, and the pinned memory that they still read."""
 
     def __init__(self) -> None:
-        self.stream = xp.cuda.Stream(non_blocking=True)  # type: ignore[attr-defined]
+        self.stream = xp.cuda.Stream(non_blocking=True)  # type: ignore[attr-defined]  # CuPy alone has it
         self._read: list[tuple[Any, Any]] = []
         self._lock = threading.Lock()
 
@@ -64,11 +64,11 @@ class _Sender:
         """Begin to copy an array to the device."""
         device = xp.empty(host.shape, dtype=host.dtype)
         if host.size:
-            memory = xp.cuda.alloc_pinned_memory(host.nbytes)  # type: ignore[attr-defined]
+            memory = xp.cuda.alloc_pinned_memory(host.nbytes)  # type: ignore[attr-defined]  # CuPy alone has it
             pinned = np.frombuffer(memory, host.dtype, host.size).reshape(host.shape)
             pinned[...] = host
             self.stream.wait_event(_current().record())
-            device.set(pinned, stream=self.stream)  # type: ignore[attr-defined]
+            device.set(pinned, stream=self.stream)  # type: ignore[attr-defined]  # CuPy alone has it
             with self._lock:
                 self._read = [(event, kept) for event, kept in self._read if not event.done]
                 self._read.append((self.stream.record(), pinned))
@@ -76,7 +76,7 @@ class _Sender:
 
 
 def _sender() -> _Sender:
-    return _sender_of(xp.cuda.Device().id)  # type: ignore[attr-defined]
+    return _sender_of(xp.cuda.Device().id)  # type: ignore[attr-defined]  # CuPy alone has it
 
 
 @functools.cache

@@ -197,7 +197,8 @@ class Group:
 
     def once(self, action: Callable[[], Value]) -> Value:
         """Run an action on rank 0 alone, such as saving; the others wait for it and get what it returned."""
-        return self._transport.broadcast(action() if self.rank == 0 else None)  # type: ignore[return-value]
+        value = action() if self.rank == 0 else None
+        return self._transport.broadcast(value)  # type: ignore[return-value]  # that of rank 0, on all
 
     def synchronize_batch_norm(self, model: Layer) -> None:
         """Let the BatchNorm layers of a model normalise over the parts of all ranks, as over one batch.

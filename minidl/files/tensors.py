@@ -144,7 +144,8 @@ class TensorFile:
     def _read(self, window: "list[_Piece]") -> None:
         for piece in window:
             self._file.seek(self._start + piece.position)
-            if self._file.readinto(piece.content) != piece.content.size:  # type: ignore[attr-defined]
+            count = self._file.readinto(piece.content)  # type: ignore[attr-defined]  # BinaryIO leaves it out
+            if count != piece.content.size:
                 raise ValueError("it became shorter while it was read")
 
 

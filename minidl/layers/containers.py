@@ -92,7 +92,8 @@ class Sequential(Container):
 
     def predict(self, x: Array) -> Array:
         """Chain the ``predict`` of each layer."""
-        return tiling.predict(stages(self.layers), x, self._plans, self._locate)  # type: ignore[no-any-return]
+        y: Array = tiling.predict(stages(self.layers), x, self._plans, self._locate)
+        return y
 
     def _locate(self, error: Exception, i: int) -> None:
         """Add to an exception which layer of the chain it came from."""

@@ -41,4 +41,4 @@ def replaced(formula: F, place: str) -> F:
         result = kernel()(*args, **options)
         return formula(*args, **options) if result is NotImplemented else result
 
-    return chosen  # type: ignore[return-value]
+    return chosen  # type: ignore[return-value]  # wraps keeps the type

@@ -123,7 +123,7 @@ class Program:
 @functools.cache
 def raw_kernel(source: str, name: str) -> Any:
     """Compile a kernel, once."""
-    return xp.RawKernel(source, name, options=OPTIONS)  # type: ignore[attr-defined]
+    return xp.RawKernel(source, name, options=OPTIONS)  # type: ignore[attr-defined]  # CuPy alone has it
 
 
 def block_for(length: int) -> int:

@@ -78,6 +78,6 @@ def dropout(x: Array, *, p: float = 0.5, seed: int, counter: int = 0) -> Any:
 def _is_word(number: object) -> bool:
     """Tell whether a number fits into the 64 bits of a key."""
     try:
-        return 0 <= operator.index(number) < 2**64  # type: ignore[arg-type]
+        return 0 <= operator.index(number) < 2**64  # type: ignore[arg-type]  # refused below if it is no int
     except TypeError:
         return False

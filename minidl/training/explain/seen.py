@@ -29,7 +29,8 @@ class Call:
     gradients: "list[tuple[Parameter, Array]]"
 
     def __init__(self, path: str, layer: Layer, x: Any, more: tuple[Any, ...], depth: int) -> None:
-        self.path, self.layer, self.x, self.more, self.depth = path, layer, x, more, depth
+        self.layer: Any = layer  # of a kind that the table knows, with attributes of its own
+        self.path, self.x, self.more, self.depth = path, x, more, depth
         self.training = layer.training
         self.state = {name: buffer.data.copy() for name, buffer in layer.buffers()}
         self.stream = generator_state()

@@ -46,7 +46,7 @@ def dropout_gradient(call: Call, index: Index) -> Working:
 
 
 def _dropped(call: Call, index: Index, to: str, origin: str) -> Working:
-    levels = max(1, round((1 - call.layer.p) * LEVELS))  # type: ignore[attr-defined]
+    levels = max(1, round((1 - call.layer.p) * LEVELS))
     share, steps = 1.0, ["nothing is dropped in evaluation, or with p = 0"]
     if call.training and levels < LEVELS:
         lane = _lane(call, index)
@@ -86,7 +86,7 @@ def learned_output(call: Call, index: Index) -> Working:
 def sinusoidal_output(call: Call, index: Index) -> Working:
     """y = x + sin or cos of t / base^(2i / C)."""
     t, c = index[-2:]
-    angle = t / call.layer.base ** (c // 2 * 2 / call.x.shape[-1])  # type: ignore[attr-defined]
+    angle = t / call.layer.base ** (c // 2 * 2 / call.x.shape[-1])
     wave = (math.sin, math.cos)[c % 2](angle)
     return _added(call, index, f"{'cos' if c % 2 else 'sin'}({number(angle)})", wave)
 
@@ -112,7 +112,7 @@ def turned_gradient(call: Call, index: Index) -> Working:
 def _turned(call: Call, index: Index, names: Sequence[str], direction: int) -> Working:
     to, origin = names
     (*row, t, d), half = index, call.x.shape[-1] // 2
-    angle = direction * t / call.layer.base ** (d % half * 2 / (2 * half))  # type: ignore[attr-defined]
+    angle = direction * t / call.layer.base ** (d % half * 2 / (2 * half))
     cos, sin = math.cos(angle), math.sin(angle) * (-1 if d < half else 1)
     other = (*row, t, (d + half) % (2 * half))
     array = call.host(origin)

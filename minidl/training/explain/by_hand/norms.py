@@ -19,12 +19,12 @@ def over_batch(call: Call, index: Index) -> tuple[Any, ...]:
 
 def over_features(call: Call, index: Index) -> tuple[Any, ...]:
     """The last axes of the sample."""
-    return (*index[: len(index) - call.layer.weight.ndim], ...)  # type: ignore[attr-defined]
+    return (*index[: len(index) - call.layer.weight.ndim], ...)
 
 
 def over_group(call: Call, index: Index) -> tuple[Any, ...]:
     """All positions of the sample in the channels of the group."""
-    size = call.x.shape[-1] // call.layer.num_groups  # type: ignore[attr-defined]
+    size = call.x.shape[-1] // call.layer.num_groups
     first = index[-1] // size * size
     return (index[0], ..., slice(first, first + size))
 
@@ -38,7 +38,7 @@ def output(shared: Shared, centred: bool = True) -> Callable[[Call, Index], Work
     """y = w (x - mean) / sqrt(var + eps) + b; without a mean, divided by the root mean square."""
 
     def worked(call: Call, index: Index) -> Working:
-        x, eps = float(call.host("x")[index]), call.layer.eps  # type: ignore[attr-defined]
+        x, eps = float(call.host("x")[index]), call.layer.eps
         mean, var, steps = _statistics(call, index, shared, centred)
         w, b = _affine(call, "weight", index), _affine(call, "bias", index)
         root = math.sqrt(var + eps)
@@ -58,7 +58,7 @@ def gradient(shared: Shared, centred: bool = True) -> Callable[[Call, Index], Wo
     """dx = (dz - mean(dz) - z mean(dz z)) / sqrt(var + eps) with dz = dy w."""
 
     def worked(call: Call, index: Index) -> Working:
-        x, eps = call.host("x"), call.layer.eps  # type: ignore[attr-defined]
+        x, eps = call.host("x"), call.layer.eps
         mean, var, steps = _statistics(call, index, shared, centred)
         root, here = math.sqrt(var + eps), shared(call, index)
         w = np.broadcast_to(call.host("weight"), x.shape)
@@ -98,7 +98,7 @@ def batch_gradient(call: Call, index: Index) -> Working:
     if call.training:
         return gradient(over_batch)(call, index)
     _, var, steps = _statistics(call, index, over_batch, True)
-    eps, dy = call.layer.eps, float(call.host("dy")[index])  # type: ignore[attr-defined]
+    eps, dy = call.layer.eps, float(call.host("dy")[index])
     w = float(call.host("weight")[index[-1]])
     value = dy * w / math.sqrt(var + eps)
     steps.append(
@@ -110,7 +110,7 @@ def batch_gradient(call: Call, index: Index) -> Working:
 
 def _check_alone(call: Call) -> None:
     """Refuse statistics over batches that are on other processes."""
-    if call.training and call.layer.peers is not None:  # type: ignore[attr-defined]
+    if call.training and call.layer.peers is not None:
         raise ValueError("its mean and variance are those of the batches of all processes")
 
 

@@ -116,7 +116,8 @@ def glu_gradient(call: Call, index: Index) -> Working:
 
 
 def _axis(call: Call) -> int:
-    return call.layer.axis % call.x.ndim  # type: ignore[attr-defined,no-any-return]
+    axis: int = call.layer.axis % call.x.ndim
+    return axis
 
 
 def _half(call: Call, index: Index, which: int) -> Index:

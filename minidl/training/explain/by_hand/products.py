@@ -67,7 +67,7 @@ def embedding_gradient(call: Call, index: Index) -> Working:
     """dW[v, d] = the sum of dy over the places where the index is v."""
     v, d = index
     x, dy = call.host("x"), call.host("dy")
-    if v == call.layer.padding_idx:  # type: ignore[attr-defined]
+    if v == call.layer.padding_idx:
         return Working(0.0, 0.0, [f"row {v} is that of the padding: its gradient stays 0"])
     places = [place for place in itertools.product(*map(range, x.shape)) if x[place] == v]
     rows = [(at("x", place), int(v), at("dy", (*place, d)), float(dy[(*place, d)])) for place in places]
@@ -95,7 +95,7 @@ def _seen_by(call: Call, wide: str, narrow: str, index: Index) -> tuple[list[Any
     """Return what a window sees of the wide array, each with its weight, and how many of it is padding."""
     (n, *place, o), x, w = index, call.host(wide), call.host("weight")
     window = _window(call, wide if wide == "x" else "y")
-    channels, per_group = w.shape[-2], w.shape[-1] // call.layer.groups  # type: ignore[attr-defined]
+    channels, per_group = w.shape[-2], w.shape[-1] // call.layer.groups
     first, parts, outside = o // per_group * channels, [], 0
     for tap in itertools.product(*map(range, window.kernel)):
         pixel = tuple(
@@ -118,7 +118,7 @@ def _sent_to(call: Call, narrow: str, wide: str, index: Index) -> list[Any]:
     """Return what of the narrow array has seen a pixel of the wide one, each with its weight."""
     (n, *pixel, c), dy, w = index, call.host(narrow), call.host("weight")
     window = _window(call, wide if wide == "y" else "x")
-    channels, per_group = w.shape[-2], w.shape[-1] // call.layer.groups  # type: ignore[attr-defined]
+    channels, per_group = w.shape[-2], w.shape[-1] // call.layer.groups
     group, parts = c // channels, []
     for tap in itertools.product(*map(range, window.kernel)):
         steps = [

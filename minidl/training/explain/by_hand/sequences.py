@@ -53,7 +53,7 @@ def recurrent(cell: Network) -> tuple[Callable[[Call, Index], Working], Callable
     def output(call: Call, index: Index) -> Working:
         sample, t, k = index
         y, inside = _run(call, cell, call.host("x")[sample].astype(np.float64))
-        direction, unit = divmod(k, call.layer.hidden_size)  # type: ignore[attr-defined]
+        direction, unit = divmod(k, call.layer.hidden_size)
         rows = [(name, float(values[unit])) for name, values in inside[direction, t].items()]
         value = float(y[t, k])
         way = " of the reverse direction" if direction else ""

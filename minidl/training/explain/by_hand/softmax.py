@@ -13,7 +13,7 @@ def output(direction: int) -> Callable[[Call, Index], Working]:
     """y_i = e^(x_i) / sum_j e^(x_j), of -x where the direction is -1."""
 
     def worked(call: Call, index: Index) -> Working:
-        axis, i = call.layer.axis % len(index), index[call.layer.axis]  # type: ignore[attr-defined]
+        axis, i = call.layer.axis % len(index), index[call.layer.axis]
         x = direction * _line(call, "x", index, axis)
         shifted = x - x.max()
         e = np.exp(shifted)
@@ -35,7 +35,7 @@ def gradient(direction: int) -> Callable[[Call, Index], Working]:
     """dx_i = y_i (dy_i - sum_j dy_j y_j), with the other sign for -x."""
 
     def worked(call: Call, index: Index) -> Working:
-        axis, i = call.layer.axis % len(index), index[call.layer.axis]  # type: ignore[attr-defined]
+        axis, i = call.layer.axis % len(index), index[call.layer.axis]
         y, dy = _line(call, "y", index, axis), _line(call, "dy", index, axis)
         mean = float((dy * y).sum())
         value = direction * float(y[i]) * (float(dy[i]) - mean)
@@ -54,7 +54,7 @@ def gradient(direction: int) -> Callable[[Call, Index], Working]:
 
 def log_output(call: Call, index: Index) -> Working:
     """y_i = x_i - log sum_j e^(x_j)."""
-    axis, i = call.layer.axis % len(index), index[call.layer.axis]  # type: ignore[attr-defined]
+    axis, i = call.layer.axis % len(index), index[call.layer.axis]
     x = _line(call, "x", index, axis)
     e = np.exp(x - x.max())
     log = float(x.max() + np.log(e.sum()))
@@ -67,7 +67,7 @@ def log_output(call: Call, index: Index) -> Working:
 
 def log_gradient(call: Call, index: Index) -> Working:
     """dx_i = dy_i - e^(y_i) sum_j dy_j."""
-    axis, i = call.layer.axis % len(index), index[call.layer.axis]  # type: ignore[attr-defined]
+    axis, i = call.layer.axis % len(index), index[call.layer.axis]
     y, dy = _line(call, "y", index, axis), _line(call, "dy", index, axis)
     share, total = float(np.exp(y[i])), float(dy.sum())
     rows = [(at("dy", _moved(index, axis, j)), dy[j]) for j in range(len(dy))]

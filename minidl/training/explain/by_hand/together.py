@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from minidl.layers.base import Layer
 from minidl.training.explain.seen import Call
 from minidl.training.explain.worked import Index, Working, at, number, signed
 
@@ -38,7 +37,7 @@ def residual_gradient(call: Call, index: Index) -> Working:
 def parallel_output(call: Call, index: Index) -> Working:
     """y = the outputs of the branches one after another along the last axis, or added up."""
     branches = [(_name(child), child.host("y")) for child in call.children]
-    if call.layer.merge == "add":  # type: ignore[attr-defined]
+    if call.layer.merge == "add":
         return _sum(call, "y", index, branches)
     *place, c = index
     for name, y in branches:
@@ -58,8 +57,7 @@ def parallel_gradient(call: Call, index: Index) -> Working:
 
 def encoder_output(call: Call, index: Index) -> Working:
     """y = norm2(...), or with norm_first h + feed_forward(norm2(h))."""
-    layer: Layer = call.layer
-    if not layer.norm_first:  # type: ignore[attr-defined]
+    if not call.layer.norm_first:
         norm = _of(call, "norm2")
         return _sum(call, "y", index, [(_name(norm), norm.host("y"))])
     one, two = _of(call, "dropout1"), _of(call, "dropout2")
@@ -70,7 +68,7 @@ def encoder_output(call: Call, index: Index) -> Working:
 def encoder_gradient(call: Call, index: Index) -> Working:
     """dx = that through the attention, plus that which goes past it."""
     norm = _of(call, "norm1")
-    if not call.layer.norm_first:  # type: ignore[attr-defined]
+    if not call.layer.norm_first:
         attention = _of(call, "attention")
         return _sum(
             call, "dx", index, [(_name(norm), norm.host("dx")), (_name(attention), attention.host("dx"))]

@@ -11,7 +11,7 @@ from minidl.training.explain.seen import Call
 
 
 def _of_inputs(call: Call) -> int:
-    weight = call.layer.weight  # type: ignore[attr-defined]
+    weight = call.layer.weight
     return int(math.prod(call.x.shape[:-1]) * weight.size)
 
 
