@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from minidl import backend, memory, threads
 from minidl.backend import Array, xp
-from minidl.ops._kernels._choice import fused
 from minidl.ops._precision import widen
 
 Result = TypeVar("Result")
@@ -42,37 +41,21 @@ def total(parts: Sequence[Array]) -> Array:
     return sum(parts[1:], start=parts[0])
 
 
-@fused("columns:column_sums")
-def column_sums(rows: Array, other: Array | None = None) -> Array:
-    """Return the sum over the rows of ``rows``, or of ``rows * other``.
-
-    It goes by way of some sqrt(n) partial sums: less rounding than one running sum, and longer inner loops.
-    """
-    n, columns = rows.shape
-    block = max(1, min(math.isqrt(n), 4096 // max(1, columns)))
-    whole = n - n % block
-    folded = (whole // block, block * columns)
-    if other is None:
-        partial = rows[:whole].reshape(folded).sum(axis=0)
-        rest = rows[whole:].sum(axis=0)
-    else:
-        partial = xp.einsum("ij,ij->j", rows[:whole].reshape(folded), other[:whole].reshape(folded))
-        rest = xp.einsum("ij,ij->j", rows[whole:], other[whole:])
-    return xp.asarray(partial.reshape(block, columns).sum(axis=0) + rest)
-
-
 def product(a: Array, b: Array) -> Array:
     """Return a @ b in the dtype of ``a``, half precision by way of single; large matrices on all cores."""
-    return xp.asarray(_product(widen(a), widen(b)), dtype=a.dtype)
+    return _product(widen(a), widen(b)).astype(a.dtype, copy=False)
 
 
 def _product(a: Array, b: Array) -> Array:
     """Return a @ b, cut along the longest of the three axes of a product of matrices."""
-    sizes = (*a.shape, b.shape[-1])
+    if a.ndim != 2 or b.ndim != 2 or threads.inside() or not backend.CORES:
+        return xp.asarray(a @ b)
+    sizes = (*a.shape, b.shape[1])
     longest = max(sizes)
-    count = min(MOST_PARTS, math.prod(sizes) // LEAST_WORK, longest) if a.ndim == b.ndim == 2 else 1
-    if count < 2 or threads.inside() or not backend.CORES:
-        return a @ b
+    count = min(MOST_PARTS, math.prod(sizes) // LEAST_WORK, longest)
+    if count < 2:
+        return xp.asarray(a @ b)
+    count -= count == 3  # for two cores as for four, two rounds of parts are lost time
     parts = even(longest, -(-longest // count))
     y = xp.empty((len(a), b.shape[1]), a.dtype)
     with threads.single_threaded_blas():

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from minidl.backend import Array, check_array, check_int, check_shape, xp
 from minidl.ops import _lowering
-from minidl.ops._blocks import column_sums
 from minidl.ops._kernels._choice import fused
 from minidl.ops._lowering import (
     LAYOUTS,
@@ -20,6 +19,7 @@ from minidl.ops._lowering import (
     tiles,
 )
 from minidl.ops._precision import check_operands, widen
+from minidl.ops._rows import column_sums, on_rows
 
 Gradients: TypeAlias = "tuple[Array | None, Array, Array | None]"
 
@@ -126,7 +126,7 @@ def _correlate(x: Array, kernel: Array, window: Window, b: Array | None = None) 
     for seen, rows in lowered(x, window, groups, outputs):
         _multiply(rows, kernel, of_group[:, seen])
     if b is not None:
-        y += b
+        on_rows(xp.add, y, b, out=y)
     return y.reshape(len(x), *window.output, groups * outputs)
 
 

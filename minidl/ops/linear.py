@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minidl.backend import Array, check_float, check_shape, xp
-from minidl.ops._blocks import column_sums, product
+from minidl.ops._blocks import product
 from minidl.ops._precision import check_operands, widen
+from minidl.ops._rows import column_sums, on_rows
 from minidl.ops.elementwise import unbroadcast
 
 Gradients: TypeAlias = "tuple[Array | None, Array, Array | None]"
@@ -18,7 +19,7 @@ def linear(x: Array, w: Array, b: Array | None = None) -> tuple[Array, Callable[
     rows = x.reshape(math.prod(x.shape[:-1]), w.shape[0])
     y = product(widen(rows), widen(w))
     if b is not None:
-        y += b
+        on_rows(xp.add, y, b, out=y)
     y = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], w.shape[1])
 
     def pullback(dy: Array, *, input_grad: bool = True) -> Gradients:

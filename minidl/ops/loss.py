@@ -18,6 +18,7 @@ from minidl.ops._losses import (
     reduced,
 )
 from minidl.ops._precision import widen
+from minidl.ops._rows import maxima, sums
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
@@ -36,19 +37,19 @@ def cross_entropy(
     check_reduction(reduction, "cross_entropy")
     wanted = read_classes(logits, target, weight, ignore_index, label_smoothing, "cross_entropy")
     rows = widen(logits).reshape(-1, logits.shape[-1])
-    exponentials, sums = xp.empty(rows.shape, rows.dtype), xp.empty(len(rows), rows.dtype)
-    aligned = xp.empty(len(rows), rows.dtype)
+    exponentials = xp.empty(rows.shape, rows.dtype)
+    aligned, denominators = xp.empty((2, len(rows)), rows.dtype)
 
     def exponentiate(block: slice) -> None:
         part = exponentials[block]
         with silent_overflow():
-            xp.subtract(rows[block], rows[block].max(axis=-1, keepdims=True), out=part)
+            xp.subtract(rows[block], maxima(rows[block]), out=part)
         aligned[block] = _aligned(part, wanted.of(block))
-        xp.exp(part, out=part).sum(axis=-1, out=sums[block])
+        denominators[block] = sums(xp.exp(part, out=part))[:, 0]
 
     in_blocks(rows, exponentiate)
     totals = wanted.weights if wanted.labels is not None else wanted.weights.sum(axis=-1)
-    losses = totals * xp.log(sums) - aligned
+    losses = totals * xp.log(denominators) - aligned
     if wanted.ignores:
         losses = xp.where(totals == 0, 0, losses)
     value, spread = reduced(losses.reshape(logits.shape[:-1]), reduction, wanted.divisor)
@@ -56,7 +57,7 @@ def cross_entropy(
     def pullback(dy: Array) -> Array:
         # dlogits = (softmax(logits) sum_k q_k - q) dloss
         dlosses = spread(dy).reshape(-1)
-        slopes, dlogits = (dlosses * totals / sums)[:, None], xp.empty_like(exponentials)
+        slopes, dlogits = (dlosses * totals / denominators)[:, None], xp.empty_like(exponentials)
 
         def differentiate(block: slice) -> None:
             part = xp.multiply(exponentials[block], slopes[block], out=dlogits[block])

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from minidl.backend import Array, check_float, check_shape, xp
-from minidl.ops._blocks import column_sums, in_blocks, total
+from minidl.ops._blocks import in_blocks, total
 from minidl.ops._kernels._choice import fused
 from minidl.ops._options import read_number
 from minidl.ops._precision import check_operands, widen
+from minidl.ops._rows import column_sums, on_rows, sums
 
 Gradients: TypeAlias = "tuple[Array | None, Array | None, Array | None]"
 Result: TypeAlias = "tuple[Array, Callable[..., Gradients]]"
@@ -65,8 +66,8 @@ def shared_batch_norm(
     y = xp.empty(rows.shape, mean.dtype)
 
     def normalise(block: slice) -> None:
-        part = xp.subtract(rows[block], mean, out=y[block])
-        part *= scale
+        part = on_rows(xp.subtract, rows[block], mean, out=y[block])
+        on_rows(xp.multiply, part, scale, out=part)
         _shifted(part, b)
 
     in_blocks(rows, normalise)
@@ -97,7 +98,7 @@ def _moments(rows: Array) -> tuple[Array, Array]:
         part = widen(rows[block])
         n = max(len(part), 1)
         mean = column_sums(part) / n
-        centred = part - mean
+        centred = on_rows(xp.subtract, part, mean, out=xp.empty_like(part))
         return mean, column_sums(centred, centred), n
 
     parts = in_blocks(rows, of_block)
@@ -115,8 +116,9 @@ def _gradient_sums(drows: Array, rows: Array, mean: Array) -> tuple[Array, Array
     """Return the column sums of dy and of dy (x - mean)."""
 
     def of_block(block: slice) -> tuple[Array, Array]:
-        part = widen(drows[block])
-        return column_sums(part), column_sums(part, rows[block] - mean)
+        part, centred = widen(drows[block]), xp.empty(rows[block].shape, mean.dtype)
+        on_rows(xp.subtract, rows[block], mean, out=centred)
+        return column_sums(part), column_sums(part, centred)
 
     db, dw = zip(*in_blocks(rows, of_block), strict=True)
     return total(db), total(dw)
@@ -127,11 +129,11 @@ def _spread(drows: Array, rows: Array, mean: Array, slope: Array, offset: Array,
     dx = xp.empty(rows.shape, mean.dtype)
 
     def of_block(block: slice) -> None:
-        part = xp.subtract(rows[block], mean, out=dx[block])
-        part *= slope
-        part += offset
+        part = on_rows(xp.subtract, rows[block], mean, out=dx[block])
+        on_rows(xp.multiply, part, slope, out=part)
+        on_rows(xp.add, part, offset, out=part)
         xp.subtract(drows[block], part, out=part)
-        part *= scale
+        on_rows(xp.multiply, part, scale, out=part)
 
     in_blocks(rows, of_block)
     return dx
@@ -212,12 +214,12 @@ def rms_norm(
     axes = tuple(range(-len(normalized_shape), 0))
     count = max(math.prod(normalized_shape), 1)
     wide = widen(x)
-    inverse = 1 / xp.sqrt((wide * wide).sum(axis=axes, keepdims=True) / count + eps)
+    inverse = 1 / xp.sqrt(sums(wide, wide, axes) / count + eps)
     z = wide * inverse
 
     def scale_pullback(dz: Array) -> Array:
         # dx = (dz - z mean(dz z)) / sqrt(mean(x^2) + eps)
-        return xp.asarray((dz - z * ((dz * z).sum(axis=axes, keepdims=True) / count)) * inverse)
+        return xp.asarray((dz - z * (sums(dz, z, axes) / count)) * inverse)
 
     y, affine_pullback = _affine(x, w, None, z, scale_pullback)
 
@@ -248,14 +250,14 @@ def _standardize(
 ) -> tuple[Array, Callable[[Array], Array]]:
     """z = (x - mean) / sqrt(var + eps) over the axes, of so many values, at least in single precision."""
     z = widen(x)
-    z = z - z.sum(axis=axes, keepdims=True) / count
-    inverse = 1 / xp.sqrt((z * z).sum(axis=axes, keepdims=True) / count + eps)
+    z = z - sums(z, axis=axes) / count
+    inverse = 1 / xp.sqrt(sums(z, z, axes) / count + eps)
     z *= inverse
 
     def pullback(dz: Array) -> Array:
         # dx = (dz - mean(dz) - z mean(dz z)) / sqrt(var + eps)
-        dx = dz - dz.sum(axis=axes, keepdims=True) / count
-        dx -= z * ((dz * z).sum(axis=axes, keepdims=True) / count)
+        dx = dz - sums(dz, axis=axes) / count
+        dx -= z * (sums(dz, z, axes) / count)
         return xp.asarray(dx * inverse)
 
     return z, pullback

@@ -7,6 +7,7 @@ from minidl.backend import Array, check_axis, check_float, silent_overflow, xp
 from minidl.ops._blocks import in_blocks
 from minidl.ops._kernels._choice import fused
 from minidl.ops._precision import widen
+from minidl.ops._rows import maxima, sums
 
 Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 
@@ -14,7 +15,7 @@ Result: TypeAlias = "tuple[Array, Callable[[Array], Array]]"
 def _shift(x: Array, axis: int, out: Array) -> Array:
     """Write x minus its maximum along the axis, so that no exponential can overflow."""
     with silent_overflow():
-        return xp.subtract(widen(x), widen(x.max(axis=axis, keepdims=True)), out=out)
+        return xp.subtract(widen(x), widen(maxima(x, axis)), out=out)
 
 
 def _each(x: Array, axis: int, task: Callable[[slice], None]) -> None:
@@ -33,7 +34,7 @@ def softmax(x: Array, *, axis: int = -1) -> Result:
     def forward(block: slice) -> None:
         part = _shift(x[block], axis, out=y[block])
         xp.exp(part, out=part)
-        part /= part.sum(axis=axis, keepdims=True)
+        part /= sums(part, axis=axis)
 
     _each(x, axis, forward)
 
@@ -42,10 +43,9 @@ def softmax(x: Array, *, axis: int = -1) -> Result:
         dx = xp.empty(y.shape, y.dtype)
 
         def backward(block: slice) -> None:
-            part = xp.multiply(dy[block], y[block], out=dx[block])
-            total = part.sum(axis=axis, keepdims=True)
-            xp.subtract(dy[block], total, out=part)
-            part *= y[block]
+            dpart, share = widen(dy[block]), y[block]
+            part = xp.subtract(dpart, sums(dpart, share, axis), out=dx[block])
+            part *= share
 
         _each(x, axis, backward)
         return dx.astype(x.dtype, copy=False)
@@ -75,7 +75,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Result:
 
     def forward(block: slice) -> None:
         part = _shift(x[block], axis, out=y[block])
-        part -= xp.log(xp.exp(part).sum(axis=axis, keepdims=True))
+        part -= xp.log(sums(xp.exp(part), axis=axis))
 
     _each(x, axis, forward)
 
@@ -85,7 +85,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Result:
 
         def backward(block: slice) -> None:
             part = xp.exp(y[block], out=dx[block])
-            part *= widen(dy[block]).sum(axis=axis, keepdims=True)
+            part *= sums(widen(dy[block]), axis=axis)
             xp.subtract(dy[block], part, out=part)
 
         _each(x, axis, backward)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minidl import ops
 from minidl.backend import to_numpy, xp
-from minidl.ops import _blocks, norm
+from minidl.ops import _rows, norm
 from minidl.ops._kernels import batch_norm as norms
 from minidl.ops._kernels import columns as sums
 from tests.cuda.kernels import (
@@ -45,7 +45,7 @@ def test_column_sums(rows: int, columns: int, both: bool, dtype: str, mode: Any,
     arrays = (draw.strided(rows, columns), draw(rows, columns)) if both else (draw.strided(rows, columns),)
     with running(mode):
         got = sums.column_sums(*arrays)
-    close(got, formula(_blocks.column_sums)(*arrays), dtype, bound=1e-4 if dtype == "float32" else None)
+    close(got, formula(_rows.column_sums)(*arrays), dtype, bound=1e-4 if dtype == "float32" else None)
 
 
 @pytest.mark.parametrize("shape", [(5000, 3), (300, 70), (1, 600), (130, 257), (9, 1)])

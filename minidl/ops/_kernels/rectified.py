@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from minidl.backend import Array
-from minidl.ops._blocks import column_sums
 from minidl.ops._kernels._program import packed
 from minidl.ops._kernels.activation import add_bias_and_rectify, pulled_back
+from minidl.ops._rows import column_sums
 
 
 def rectified(product: Callable[..., Any]) -> Callable[..., Any]:
