@@ -8,11 +8,14 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
+from minidl import backend
 from minidl.backend import Array, check_array, xp
 from minidl.ops._options import check_number
 from minidl.ops._precision import check_operands, widen
+from minidl.ops._rows import maxima, sums
 
 Gradients: TypeAlias = "tuple[Array, Array, Array]"
+Index: TypeAlias = "tuple[slice, ...]"
 
 SCORES = 1 << 20  # how many scores make a block: a few megabytes
 ROWS = 16  # how many queries it has at least, for products worth their call
@@ -21,10 +24,9 @@ ROWS = 16  # how many queries it has at least, for products worth their call
 class Block(NamedTuple):
     """Some heads, the queries of each that a block is about, and the keys that these may see."""
 
-    heads: slice
-    rows: slice
-    keys: slice
-    allowed: Array | None  # booleans, broadcastable to (heads, rows, keys)
+    of_rows: Index  # of the queries
+    of_keys: Index
+    allowed: Array | None  # booleans, broadcastable to the scores
 
 
 def scaled_dot_product_attention(
@@ -39,37 +41,56 @@ def scaled_dot_product_attention(
     """y = softmax(scale q k^T) v, over the keys that each query may see; 0 where there are none."""
     _check_attention(q, k, v, mask)
     factor = _scale(scale, q.shape[-1])
-    queries, keys, values = (widen(a).reshape(math.prod(a.shape[:-2]), *a.shape[-2:]) for a in (q, k, v))
-    y = xp.empty((*queries.shape[:2], v.shape[-1]), dtype=queries.dtype)
-    norms = xp.empty((*queries.shape[:2], 1), dtype=queries.dtype)  # log of the sum of e^score
+    queries, keys, values = (_laid_out(widen(a)) for a in (q, k, v))
+    y = xp.empty_like(queries, shape=(*q.shape[:-1], v.shape[-1]))
+    norms = xp.empty((*q.shape[:-1], 1), dtype=queries.dtype)  # log of the sum of e^score
     kept = None  # the shares of the only block
     for block in _blocks(q.shape, k.shape[-2], mask, causal):
-        shares, norms[block.heads, block.rows] = _shares(_scores(queries, keys, block, factor))
-        y[block.heads, block.rows] = shares @ values[block.heads, block.keys]
-        kept = shares if y[block.heads, block.rows].shape == y.shape else None
+        shares, top, total = _shares(_scores(queries, keys, block, factor))
+        xp.matmul(shares, values[block.of_keys], out=y[block.of_rows])
+        if shares.shape == (*q.shape[:-1], k.shape[-2]):
+            kept = shares
+        else:
+            norms[block.of_rows] = top + xp.log(total)
 
     def pullback(dy: Array) -> Gradients:
         # p = softmax(scale q k^T), dv = p^T dy, ds = p (dy v^T - sum of dy y) scale, dq = ds k, dk = ds^T q
-        drows = widen(dy).reshape(y.shape)
-        means = (drows * y).sum(axis=-1, keepdims=True)
-        dq, dk, dv = (xp.zeros(a.shape, dtype=a.dtype) for a in (queries, keys, values))
+        dy = widen(dy)
+        means = sums(dy, y)
+        dq, dk, dv = xp.empty_like(queries), xp.zeros_like(keys), xp.zeros_like(values)
         for block in _blocks(q.shape, k.shape[-2], mask, causal):
-            of_rows, of_keys = (block.heads, block.rows), (block.heads, block.keys)
+            of_rows, of_keys = block.of_rows, block.of_keys
             p = xp.exp(_scores(queries, keys, block, factor) - norms[of_rows]) if kept is None else kept
-            ds = drows[of_rows] @ values[of_keys].swapaxes(1, 2)
+            ds = dy[of_rows] @ values[of_keys].swapaxes(-1, -2)
             ds -= means[of_rows]
             ds *= p
             ds *= factor
-            dq[of_rows] = ds @ keys[of_keys]
-            dk[of_keys] += ds.swapaxes(1, 2) @ queries[of_rows]
-            dv[of_keys] += p.swapaxes(1, 2) @ drows[of_rows]
-        return _like(dq, q), _like(dk, k), _like(dv, v)
+            xp.matmul(ds, keys[of_keys], out=dq[of_rows])
+            _add(dk[of_keys], ds.swapaxes(-1, -2), queries[of_rows], block)
+            _add(dv[of_keys], p.swapaxes(-1, -2), dy[of_rows], block)
+        return _as(q.dtype, dq), _as(q.dtype, dk), _as(q.dtype, dv)
 
-    return y.reshape(*q.shape[:-1], v.shape[-1]).astype(q.dtype, copy=False), pullback
+    return y.astype(q.dtype, copy=False), pullback
 
 
-def _like(gradient: Array, x: Array) -> Array:
-    return gradient.reshape(x.shape).astype(x.dtype, copy=False)
+def _add(total: Array, a: Array, b: Array, block: Block) -> None:
+    """Add a @ b to a gradient of keys or values: each block of rows has its part in it."""
+    if block.of_rows[-1].start:
+        total += a @ b
+    else:  # the first
+        xp.matmul(a, b, out=total)
+
+
+def _laid_out(x: Array) -> Array:
+    """Return an array as products take it: NumPy's as it lies, so that heads side by side stay in place.
+
+    Those of a GPU would copy what is not contiguous each time.
+    """
+    return x if backend.CORES else xp.ascontiguousarray(x)
+
+
+def _as(dtype: Any, gradient: Array) -> Array:
+    return gradient.astype(dtype, copy=False)
 
 
 def _scale(scale: float | None, features: int) -> float:
@@ -80,51 +101,51 @@ def _scale(scale: float | None, features: int) -> float:
 
 def _scores(queries: Array, keys: Array, block: Block, factor: float) -> Array:
     """Return how well the queries of a block match its keys, minus infinity where they may not look."""
-    scores = queries[block.heads, block.rows] @ keys[block.heads, block.keys].swapaxes(1, 2)
+    scores = queries[block.of_rows] @ keys[block.of_keys].swapaxes(-1, -2)
     scores *= factor
-    return scores if block.allowed is None else xp.where(block.allowed, scores, -math.inf)
+    if block.allowed is not None:
+        xp.copyto(scores, -math.inf, where=~block.allowed)
+    return scores
 
 
-def _shares(scores: Array) -> tuple[Array, Array]:
-    """Turn scores into their softmax, in place; return it with the log of the sum of e^score."""
-    top = scores.max(axis=-1, keepdims=True)
+def _shares(scores: Array) -> tuple[Array, Array, Array]:
+    """Turn scores into their softmax, in place; return it with its shift and the sum of e^(score - shift)."""
+    top = maxima(scores)
     top = xp.where(top == -math.inf, 0, top)
     scores -= top
     xp.exp(scores, out=scores)
-    total = scores.sum(axis=-1, keepdims=True)
+    total = sums(scores)
     total = xp.where(total == 0, 1, total)  # of a query that sees no key
     scores /= total
-    return scores, top + xp.log(total)
+    return scores, top, total
 
 
 def _blocks(shape: tuple[int, ...], steps: int, mask: Array | None, causal: bool) -> Iterator[Block]:
-    """Cut (heads, queries, keys) into blocks of whole rows."""
-    lead, length = shape[:-2] or (1,), shape[-2]
-    heads = math.prod(lead)
+    """Cut (..., queries, keys) into blocks of whole rows."""
+    lead, length = shape[:-2], shape[-2]
     full = None if mask is None else xp.broadcast_to(mask, (*lead, length, steps))
     count = min(length, max(ROWS, SCORES // max(1, steps)))
-    together = max(1, SCORES // max(1, count * steps))
-    for h in range(0, heads, together):
-        some = slice(h, min(h + together, heads))
+    for heads in _heads(lead, max(1, SCORES // max(1, count * steps))):
         for i in range(0, length, count):
             rows = slice(i, min(i + count, length))
-            keys = slice(min(rows.stop, steps) if causal else steps)
-            yield Block(some, rows, keys, _allowed(full, lead, some, rows, keys, causal))
+            keys = slice(0, min(rows.stop, steps) if causal else steps)
+            allowed = None if full is None else full[(*heads, rows, keys)]
+            if causal:
+                seen = xp.arange(rows.start, rows.stop)[:, None] >= xp.arange(keys.stop)
+                allowed = seen if allowed is None else allowed & seen
+            yield Block((*heads, rows), (*heads, keys), allowed)
 
 
-def _allowed(
-    full: Array | None, lead: tuple[int, ...], heads: slice, rows: slice, keys: slice, causal: bool
-) -> Array | None:
-    """Return which keys each query of a block may see; None stands for all."""
-    allowed = None
-    if causal:
-        allowed = xp.arange(rows.start, rows.stop)[:, None] >= xp.arange(keys.stop)
-    if full is not None:
-        at = xp.unravel_index(xp.arange(heads.start, heads.stop), lead)
-        index: Any = (*at, rows, keys)
-        given = full[index]
-        allowed = given if allowed is None else given & allowed
-    return allowed
+def _heads(lead: tuple[int, ...], most: int) -> Iterator[Index]:
+    """Cut the axes before those of queries and keys into blocks of at most so many heads."""
+    if not lead:
+        yield ()
+        return
+    inner = max(1, math.prod(lead[1:]))
+    together = max(1, most // inner)
+    for i in range(0, lead[0], together):
+        for rest in _heads(lead[1:], most):
+            yield slice(i, min(i + together, lead[0])), *rest
 
 
 def _check_attention(q: Array, k: Array, v: Array, mask: Array | None) -> None:

@@ -63,7 +63,8 @@ def _projected(
             dx, dw, db = pullback(xp.concatenate(dparts, axis=-1), input_grad=input_grad)
             return [dx, None, None], dw, db
 
-        return xp.split(y, 3, axis=-1), together
+        width = w.shape[0]
+        return [y[..., i * width : (i + 1) * width] for i in range(3)], together
     weights = xp.split(w, 3, axis=1)
     biases: Sequence[Array | None] = [None] * 3 if b is None else xp.split(b, 3)
     linears = [linear(*arrays) for arrays in zip(inputs, weights, biases, strict=True)]
