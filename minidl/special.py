@@ -41,9 +41,9 @@ def _erf_single(x: Array) -> Array:
     rows = x.reshape(-1)
     y = np.empty_like(rows)
     for start in range(0, rows.size, _ERF_BLOCK):
-        part, inner = y[start : start + _ERF_BLOCK], rows[start : start + _ERF_BLOCK]
-        inner = np.maximum(np.minimum(inner, 4.2), -4.2)  # beyond, the value is 1 and x^2 might overflow
-        np.multiply(inner, _polynomial(inner * inner, _ERF_SINGLE), out=part)
+        part = y[start : start + _ERF_BLOCK]
+        np.clip(rows[start : start + _ERF_BLOCK], -4.2, 4.2, out=part)  # beyond, x^2 might overflow
+        part *= _polynomial(part * part, _ERF_SINGLE)
         np.tanh(part, out=part)
     return y.reshape(x.shape)
 

@@ -20,13 +20,11 @@ def gelu(x: Array, *, approximate: str = "none") -> Result:
     check_float(x, "gelu")
     check_approximate(approximate, "gelu")
     wide = widen(x)
-    inner = xp.minimum(xp.maximum(wide, -GELU_REACH), GELU_REACH)
-    share, slope = _normal_share(inner) if approximate == "none" else _tanh_share(inner)
+    share, steepness = _normal_share(wide) if approximate == "none" else _tanh_share(wide)
 
     def pullback(dy: Array) -> Array:
         # dx = dy (P + x P')
-        dx = slope()
-        dx *= inner
+        dx = steepness()
         dx += share
         dx *= dy
         return dx.astype(x.dtype, copy=False)
@@ -41,26 +39,29 @@ def check_approximate(approximate: str, owner: str) -> None:
 
 
 def _normal_share(x: Array) -> tuple[Array, Callable[[], Array]]:
-    """Return P = (1 + erf(x / sqrt 2)) / 2, and the function that gives its derivative, a new array."""
+    """Return P = (1 + erf(x / sqrt 2)) / 2, and the function that gives x P', a new array."""
     share = erf(x * math.sqrt(0.5))
     share += 1
     share *= 0.5
 
-    def slope() -> Array:
-        y = xp.asarray(x * x)
+    def steepness() -> Array:
+        near = xp.clip(x, -GELU_REACH, GELU_REACH)
+        y = xp.asarray(near * near)
         y *= -0.5
         xp.exp(y, out=y)
         y *= 1 / math.sqrt(2 * math.pi)
+        y *= near
         return y
 
-    return share, slope
+    return share, steepness
 
 
 def _tanh_share(x: Array) -> tuple[Array, Callable[[], Array]]:
-    """Return P = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, and what gives its derivative."""
-    scale = math.sqrt(2 / math.pi)
-    t = xp.tanh(scale * (x + 0.044715 * x * x * x))
-    return (1 + t) / 2, lambda: xp.asarray((1 - t * t) / 2 * (scale * (1 + 3 * 0.044715 * x * x)))
+    """Return P = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, and what gives x P'."""
+    scale, near = math.sqrt(2 / math.pi), xp.clip(x, -GELU_REACH, GELU_REACH)
+    cubes = 0.044715 * near * near * near
+    t = xp.tanh(scale * (near + cubes))
+    return (1 + t) / 2, lambda: xp.asarray((1 - t * t) / 2 * (scale * (near + 3 * cubes)))
 
 
 def silu(x: Array) -> Result:
