@@ -1,5 +1,6 @@
 """Pooling: nested loops, its exact derivative, and PyTorch's answer."""
 
+import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minidl import ops
-from minidl.ops.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
+from minidl.ops._lowering import make_window, row2im
+from minidl.ops.pool import _is_partition, avg_pool, global_avg_pool, global_max_pool, max_pool
 from tests.either import np
 from tests.numerics import assert_pullback
 from tests.windows import (
@@ -149,6 +151,30 @@ def test_an_infinite_gradient_stays_where_it_belongs() -> None:
     x = np.array([1.0, 2, 4, 3]).reshape(1, 4, 1)
     _, pullback = max_pool(x, kernel_size=2)
     assert pullback(np.array([np.inf, 1]).reshape(1, 2, 1)).ravel().tolist() == [0, np.inf, 1, 0]
+
+
+@given(geometries(ceil=True), st.booleans())
+def test_a_partition_has_one_window_for_each_pixel(g: Geometry, ceil_mode: bool) -> None:
+    window = make_window(g.size, **g.options(), owner="max_pool", ceil_mode=ceil_mode)
+    seen = row2im(np.ones((math.prod(window.kernel), 1, *window.output, 1)), window)
+    assert bool((seen == 1).all()) or not _is_partition(window)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "expected"),
+    [
+        ((4, 6), {"kernel_size": 2}, True),
+        ((4, 6), {"kernel_size": (4, 3)}, True),
+        ((5, 6), {"kernel_size": 2}, False),
+        ((4,), {"kernel_size": 2, "padding": ((1, 0),)}, False),
+        ((4,), {"kernel_size": 3, "stride": 2, "padding": 1}, False),
+        ((4,), {"kernel_size": 2, "dilation": 2}, False),
+        ((6,), {"kernel_size": 2, "stride": 3}, False),
+    ],
+)
+def test_what_is_a_partition(size: tuple[int, ...], options: dict[str, Any], expected: bool) -> None:
+    given = {"stride": options["kernel_size"], "padding": 0, "dilation": 1, **options}
+    assert _is_partition(make_window(size, **given, owner="max_pool")) is expected
 
 
 def test_rows_behind_the_last_full_window_have_no_gradient() -> None:
