@@ -89,24 +89,27 @@ class AdamW(Optimizer):
 
 
 def _adam(p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], eps: float) -> None:
-    """Take Adam's step, in place and with one scratch array, which stays in the cache."""
+    """Take Adam's step, in place and with one scratch array, which stays in the cache.
+
+    The root of the square is 1 / grown of what it will be, and so are eps and the quotient: one pass less.
+    """
     mean, square, scratch = moments(g, state, betas)
+    grown = math.sqrt(1.0 - betas[1] ** state.step)
     xp.sqrt(square, out=scratch)
-    scratch *= 1.0 / math.sqrt(1.0 - betas[1] ** state.step)
-    scratch += eps
+    scratch += eps * grown
     xp.divide(mean, scratch, out=scratch)
-    scratch *= lr / (1.0 - betas[0] ** state.step)
+    scratch *= lr / (1.0 - betas[0] ** state.step) * grown
     p -= scratch
 
 
 def moments(g: Array, state: State, betas: tuple[float, float]) -> tuple[Array, Array, Array]:
     """Bring the means of the gradient and of its square up to date; return them, and scratch space."""
     mean, square = state["mean"], state["square"]
-    scratch = g - mean
-    scratch *= 1.0 - betas[0]
+    scratch = g * (1.0 - betas[0])
+    mean *= betas[0]
     mean += scratch
-    xp.multiply(g, g, out=scratch)
-    scratch *= 1.0 - betas[1]
+    xp.multiply(g, math.sqrt(1.0 - betas[1]), out=scratch)
+    scratch *= scratch
     square *= betas[1]
     square += scratch
     return mean, square, scratch

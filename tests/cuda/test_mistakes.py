@@ -208,8 +208,8 @@ MISTAKES = [
     Mistake(
         "a step of another order of rounding",
         adam.PROGRAM,
-        "(decayed - mean[i]) * (W)share1;\n    const W s",
-        "decayed * (W)share1 - mean[i] * (W)share1;\n    const W s",
+        "decayed * (W)share1",
+        "(decayed - decayed * (W)keep1)",
         check_adam,
     ),
 ]

@@ -14,30 +14,31 @@ from minidl.ops._kernels.optimizers import PENALTY, takes_step
 PROGRAM = Program(
     PENALTY
     + """
+// the mean of the gradient and of its square
+#define MOMENTS                                                                                       \\
+  const W m = mean[i] * (W)keep1 + decayed * (W)share1, part = decayed * (W)root2;                     \\
+  const W s = square[i] * (W)keep2 + part * part;                                                      \\
+  mean[i] = m;                                                                                         \\
+  square[i] = s;
+
 extern "C" __global__ void adam(T* p, const T* g, W* mean, W* square, Int count, double decay, double shrink,
-                                double share1, double share2, double keep2, double correction, double eps,
+                                double keep1, double share1, double keep2, double root2, double eps,
                                 double rate) {
   EACH(i, count) {
     PENALTY
-    const W m = mean[i] + (decayed - mean[i]) * (W)share1;
-    const W s = square[i] * (W)keep2 + decayed * decayed * (W)share2;
-    mean[i] = m;
-    square[i] = s;
-    p[i] = (T)((W)p[i] * (W)shrink - m / (sqrt(s) * (W)correction + (W)eps) * (W)rate);
+    MOMENTS
+    p[i] = (T)((W)p[i] * (W)shrink - m / (sqrt(s) + (W)eps) * (W)rate);
   }
 }
 
 // NAdam and RAdam: p less two terms, each a rate times a vector over a root, or over 1
 extern "C" __global__ void adam_relative(T* p, const T* g, W* mean, W* square, Int count, double decay,
-                                         double shrink, double share1, double share2, double keep2,
-                                         double divisor, double eps, double rate_g, double rate_m,
-                                         bool rooted) {
+                                         double shrink, double keep1, double share1, double keep2,
+                                         double root2, double divisor, double eps, double rate_g,
+                                         double rate_m, bool rooted) {
   EACH(i, count) {
     PENALTY
-    const W m = mean[i] + (W)share1 * (decayed - mean[i]);
-    const W s = square[i] * (W)keep2 + (W)share2 * (decayed * decayed);
-    mean[i] = m;
-    square[i] = s;
+    MOMENTS
     const W root = rooted ? sqrt(s) / (W)divisor + (W)eps : (W)1;
     W value = (W)p[i] * (W)shrink;
     if (rate_g != 0) value -= (W)rate_g * decayed / root;
@@ -100,12 +101,17 @@ def _adam(
 ) -> Any:
     if not takes_step(p, g):
         return NotImplemented
-    correction = 1.0 / math.sqrt(1.0 - betas[1] ** state.step)
-    rate = lr / (1.0 - betas[0] ** state.step)
+    grown = math.sqrt(1.0 - betas[1] ** state.step)
+    rate = lr / (1.0 - betas[0] ** state.step) * grown
     return PROGRAM.each(
         *("adam", p.dtype, p.size, p, g, state["mean"], state["square"], p.size, float(penalty)),
-        *(float(shrink), 1.0 - betas[0], 1.0 - betas[1], float(betas[1]), correction, float(eps), rate),
+        *(float(shrink), *_shares(betas), eps * grown, rate),
     )
+
+
+def _shares(betas: tuple[float, float]) -> tuple[float, ...]:
+    """Return how much of the old mean and of the gradient count, then of the square and under a root."""
+    return float(betas[0]), 1.0 - betas[0], float(betas[1]), math.sqrt(1.0 - betas[1])
 
 
 def relative_step(
@@ -121,10 +127,9 @@ def relative_step(
     """Take a step along the gradient and one along the mean, over a root of the square or over nothing."""
     if not takes_step(p, g):
         return NotImplemented
-    shares = (1.0 - betas[0], 1.0 - betas[1], float(betas[1]))
     return PROGRAM.each(
         *("adam_relative", p.dtype, p.size, p, g, state["mean"], state["square"], p.size),
-        *map(float, (*decays, *shares, divisor or 1.0, eps, *rates)),
+        *map(float, (*decays, *_shares(betas), divisor or 1.0, eps, *rates)),
         divisor is not None,
     )
 
