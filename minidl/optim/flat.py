@@ -16,7 +16,7 @@ Key = TypeVar("Key")
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
-FEWEST_SHARED = 4  # blocks for which it pays to wake the other cores
+FEWEST_SHARED = 4  # blocks for which it pays to wake the other cores, with a dozen passes over each
 
 
 class Flat:
@@ -77,9 +77,11 @@ def blocks(start: int, stop: int) -> Iterator[slice]:
         yield slice(first, min(first + BLOCK, stop))
 
 
-def share(task: Callable[[Block], Result], blocks: Sequence[Block]) -> list[Result]:
-    """Return ``task(block)`` for all blocks, in order; many of them are worked off on all cores."""
-    if len(blocks) < FEWEST_SHARED or not backend.CORES:
+def share(
+    task: Callable[[Block], Result], blocks: Sequence[Block], fewest: int = FEWEST_SHARED
+) -> list[Result]:
+    """Return ``task(block)`` for all blocks, in order; ``fewest`` or more are worked off on all cores."""
+    if len(blocks) < fewest or not backend.CORES:
         return [task(block) for block in blocks]
     return threads.run(lambda i: task(blocks[i]), len(blocks))
 

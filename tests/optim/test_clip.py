@@ -62,6 +62,14 @@ def test_the_norm_of_many_blocks_is_that_of_all() -> None:
     assert np.linalg.norm(to_numpy(p.grad).astype(float)) == pytest.approx(1.0, rel=1e-5)
 
 
+@pytest.mark.parametrize("large", [1e-25, 1e-12, 1.0, 1e14, 1e18, 1e25])
+def test_the_norm_is_that_of_double_precision_whatever_the_range(large: float) -> None:
+    g = np.random.default_rng(0).normal(size=5 * 1024 + 3) * np.logspace(-30, 0, 5 * 1024 + 3) * large
+    (p,) = with_gradients(g.astype(np.float32))
+    expected = np.linalg.norm(to_numpy(p.grad).astype(np.float64))
+    assert float(clip_grad_norm([p], np.inf)) == pytest.approx(expected, rel=1e-6, abs=0)
+
+
 def test_half_precision_is_summed_in_single() -> None:
     (p,) = with_gradients(np.full(400, 300.0, np.float16))
     norm = clip_grad_norm([p], 20.0)
