@@ -301,8 +301,14 @@ class TestPlan:
             (16 * 16 * 27 * 16 + 32 * (small + large), 4 * large, 0),
             (32 * 2 * large, 4 * large, 0),
             (32 * 2 * large, 4 * large, 0),
-            (large * 10 + 32 * (large + 10), 4 * 10, sys.maxsize),
+            (large * 10 + 32 * (large + 10), 4 * 10, tiling.DENSE_ROWS),
         ]
+
+    def test_dense_layers_have_tiles_of_many_samples_or_none(self) -> None:
+        for n, shapes in ((512, [512]), (513, [256, 257]), (1024, [512, 512])):
+            stages = [Stage(linear, Weight(300, 600)), Stage(relu), Stage(linear, Weight(600, 10))]
+            tiled(stages, upstream(n, 300), upstream(n, 10))
+            assert all(sorted(shape[0] for shape in stage.seen) == shapes for stage in stages), n
 
     def test_where_blas_cannot_be_limited_products_are_left_whole(
         self, monkeypatch: pytest.MonkeyPatch
