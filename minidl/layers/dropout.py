@@ -34,8 +34,13 @@ class Dropout(Layer):
         self.p = check_probability(p, "Dropout")
         self.stream = Buffer(to_numpy([draw_seed(seed), 0]))  # on the host, to be read without a wait
 
+    @property
+    def sample_wise(self) -> bool:  # type: ignore[override]  # what its mask says
+        """Whether each sample of the output depends on the same sample of the input alone: without a mask."""
+        return self.p == 0 or not self.training
+
     def vjp(self, x: Array) -> tuple[Array, Pullback]:
-        if not self.training:
+        if not self.training or self.p == 0:
             return self._identity(x)
         seed, counter = self.stream.data.tolist()
         step = self.bind(ops.dropout, x, p=self.p, seed=seed, counter=counter)

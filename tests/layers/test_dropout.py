@@ -42,6 +42,15 @@ def test_m14_evaluation_and_predict_are_the_identity():
     np.testing.assert_array_equal(layer.state()["stream"], before)
 
 
+def test_without_a_mask_samples_do_not_depend_on_each_other_and_no_call_counts():
+    layer = Dropout(p=0, seed=0)
+    assert layer.sample_wise
+    np.testing.assert_array_equal(layer.forward(ONES), ONES)
+    assert layer.stream.data.tolist()[1] == 0
+    layer = Dropout(p=0.5)
+    assert (layer.sample_wise, layer.eval().sample_wise, layer.train().sample_wise) == (False, True, False)
+
+
 def test_restoring_the_state_repeats_the_masks():
     model = Sequential(Dropout(seed=0), Dropout(seed=1))
     model.forward(ONES)
