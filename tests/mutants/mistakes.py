@@ -14,14 +14,14 @@ OF_SOFTMAX = [
     Mutant(
         "softmax shifted by the minimum",
         "ops.softmax:_shift",
-        "x.max(",
-        "x.min(",
+        "maxima(x, axis)",
+        "x.min(axis=axis, keepdims=True)",
         ("op softmax", "op log_softmax"),
     ),
     Mutant(
         "softmax: products of exponentials in the backward",
         "ops.softmax:softmax",
-        "part *= y[block]",
+        "part *= share",
         "e = xp.exp(widen(x[block]))\n            s, d = e.sum(axis=axis, keepdims=True), dy[block]\n"
         "            dx[block] = (d * e * s - e * (d * e).sum(axis=axis, keepdims=True)) / (s * s)",
         ("op softmax",),
@@ -29,22 +29,22 @@ OF_SOFTMAX = [
     Mutant(
         "softmax without a shift",
         "ops.softmax:_shift",
-        "widen(x.max(axis=axis, keepdims=True))",
+        "widen(maxima(x, axis))",
         "0",
         ("op softmax",),
     ),
     Mutant(
         "softmax over the whole batch",
         "ops.softmax:softmax",
-        "part /= part.sum(axis=axis, keepdims=True)",
+        "part /= sums(part, axis=axis)",
         "part /= part.sum()",
         ("op softmax",),
     ),
     Mutant(
         "softmax: only the diagonal of the Jacobian",
         "ops.softmax:softmax",
-        "part.sum(axis=axis, keepdims=True)\n            xp.subtract",
-        "part.copy()\n            xp.subtract",
+        "sums(dpart, share, axis)",
+        "dpart * share",
         ("op softmax",),
     ),
     Mutant(
@@ -64,14 +64,14 @@ OF_SOFTMAX = [
     Mutant(
         "softmax: the backward ignores the axis",
         "ops.softmax:softmax",
-        "part.sum(axis=axis, keepdims=True)\n            xp.subtract",
-        "part.sum(axis=-1, keepdims=True)\n            xp.subtract",
+        "sums(dpart, share, axis)",
+        "sums(dpart, share)",
         ("op softmax",),
     ),
     Mutant(
         "log-softmax: the upstream is not summed",
         "ops.softmax:log_softmax",
-        "widen(dy[block]).sum(axis=axis, keepdims=True)",
+        "sums(widen(dy[block]), axis=axis)",
         "widen(dy[block])",
         ("op log_softmax",),
     ),
@@ -185,8 +185,8 @@ OF_ACTIVATIONS = [
     Mutant(
         "gelu: the derivative of the share is forgotten",
         "ops.gates:gelu",
-        "dx *= inner\n",
-        "dx *= 0\n",
+        "dx = steepness()\n",
+        "dx = 0 * share\n",
         ("op gelu",),
     ),
 ]
@@ -354,14 +354,14 @@ OF_NORMS = [
     Mutant(
         "batch norm: the mean is a constant in the backward",
         "ops.norm:_spread",
-        "part += offset\n",
+        "on_rows(xp.add, part, offset, out=part)\n",
         "pass\n",
         ("op batch_norm",),
     ),
     Mutant(
         "batch norm: the variance is a constant in the backward",
         "ops.norm:_spread",
-        "part *= slope",
+        "on_rows(xp.multiply, part, slope, out=part)",
         "part *= 0",
         ("op batch_norm", "layer BatchNorm"),
     ),
@@ -396,7 +396,7 @@ OF_NORMS = [
     Mutant(
         "layer norm: the mean is not sent back",
         "ops.norm:_standardize",
-        "dx = dz - dz.sum(axis=axes, keepdims=True) / count",
+        "dx = dz - sums(dz, axis=axes) / count",
         "dx = dz.copy()",
         ("op layer_norm",),
     ),
@@ -424,7 +424,7 @@ OF_NORMS = [
     Mutant(
         "dropout in evaluation",
         "layers.dropout:Dropout.vjp",
-        "if not self.training:",
+        "if not self.training or self.p == 0:",
         "if False:",
         ("layer Dropout",),
     ),
@@ -528,7 +528,7 @@ OF_TRAINING = [
     Mutant(
         "adam: eps inside the root",
         "optim.adam:_adam",
-        "scratch += eps\n",
+        "scratch += eps * grown\n",
         "scratch = xp.sqrt(scratch * scratch + eps)\n",
         UPDATES,
     ),
