@@ -19,7 +19,7 @@ PerAxis: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 Index: TypeAlias = tuple[Any, ...]
 
-PADDED = TILE // 2  # bytes of images that are padded at a time: few calls, and no second batch
+PADDED = TILE  # bytes of images that are padded at a time: few calls, and no second batch
 
 LAYOUTS = {1: "(N, T, {})", 2: "(N, H, W, {})", 3: "(N, D, H, W, {})"}
 
