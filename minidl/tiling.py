@@ -30,7 +30,7 @@ GOOD_TILE = (
 )
 GOOD_TILE_BYTES = 1 << 22  # of all that a tile's stages give: they are to find it in the cache
 FEWEST_ROWS = 256  # in a product of a tile: with fewer, adding up the gradients of the weights costs too much
-DENSE_ROWS = 512  # in a tile of dense layers; smaller batches are shared out product by product
+DENSE_ROWS = 512  # in a tile of dense layers (256 gain half as much, measured on two cores)
 FEW_WEIGHTS = 4096  # so few that adding up their gradients costs nothing
 MOST_PLANS = 256
 
@@ -305,7 +305,7 @@ def _costs(stages: Sequence[Stage], x: Array) -> list[_Cost]:
             samples = math.ceil(FEWEST_ROWS / rows) if weights > FEW_WEIGHTS else 0
             if weights and x.ndim == y.ndim == 2:
                 samples = DENSE_ROWS
-            if weights and not threads.can_limit_blas():
+            if weights > DENSE_ROWS * (x.size + y.size) or (weights and not threads.can_limit_blas()):
                 samples = sys.maxsize  # its products take all cores by themselves
             costs.append(_Cost(weights * rows + ELEMENT_WORK * (x.size + y.size), y.nbytes, samples))
             if len(y) != 1:

@@ -310,6 +310,11 @@ class TestPlan:
             tiled(stages, upstream(n, 300), upstream(n, 10))
             assert all(sorted(shape[0] for shape in stage.seen) == shapes for stage in stages), n
 
+    def test_dense_layers_with_more_weights_than_a_tile_has_numbers_are_left_whole(self) -> None:
+        dense = Stage(linear, Weight(1100, 1100))
+        tiled([dense], upstream(1024, 1100), upstream(1024, 1100))
+        assert dense.seen == [(1024, 1100)]
+
     def test_where_blas_cannot_be_limited_products_are_left_whole(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

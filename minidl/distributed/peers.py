@@ -37,11 +37,11 @@ class Shared:
         total = (deviations + counts * (means - whole) ** 2).sum(axis=0)
         return self.count, whole.astype(mean.dtype), total.astype(squares.dtype)
 
-    def totals(self, count: int, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+    def totals(self, count: int, parts: tuple[Array, Array]) -> tuple[Array, Array]:
         """Return the sums over the whole batch, in the measure of this part's upstream gradient.
 
         That of a mean over the samples of the part is larger than that of a mean over the batch, by the
         number of parts where all are of one size: so each part counts by its rows.
         """
-        message = self.group.sum(xp.stack(sums).astype(xp.float64) * count) / max(count, 1)
-        return message[0].astype(sums[0].dtype), message[1].astype(sums[1].dtype)
+        message = self.group.sum(xp.stack(parts).astype(xp.float64) * count) / max(count, 1)
+        return message[0].astype(parts[0].dtype), message[1].astype(parts[1].dtype)

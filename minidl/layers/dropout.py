@@ -13,7 +13,7 @@ class Dropout(Layer):
     """Set random elements to zero while training, and scale the others; see `functional.dropout`.
 
     Evaluation and ``predict`` are the identity. The state holds the seed of the layer and the number of
-    training calls: restoring it repeats the masks exactly, on either backend.
+    training calls that drew a mask: restoring it repeats the masks exactly, on either backend.
 
     Args:
         p: the probability of an element to be dropped, ``0 <= p < 1``.

@@ -87,7 +87,7 @@ class TransformerEncoderLayer(SequenceLayer):
     @property
     def sample_wise(self) -> bool:  # type: ignore[override]  # what its dropout says
         """Whether each sample of the output depends on the same sample of the input alone."""
-        return self.dropout1.p == 0
+        return self.dropout1.sample_wise and self.dropout2.sample_wise
 
     def vjp(self, x: Array, mask: Array | None = None) -> tuple[Array, Pullback]:
         attend = [lambda x: self.attention.vjp(x, mask), self.dropout1.vjp]

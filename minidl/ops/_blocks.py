@@ -55,7 +55,7 @@ def _product(a: Array, b: Array) -> Array:
     count = min(MOST_PARTS, math.prod(sizes) // LEAST_WORK, longest)
     if count < 2:
         return xp.asarray(a @ b)
-    count -= count == 3  # for two cores as for four, two rounds of parts are lost time
+    count = 2 if count == 3 else count  # on two cores three parts take as long as four
     parts = even(longest, -(-longest // count))
     y = xp.empty((len(a), b.shape[1]), a.dtype)
     with threads.single_threaded_blas():

@@ -20,11 +20,11 @@ def gelu(x: Array, *, approximate: str = "none") -> Result:
     check_float(x, "gelu")
     check_approximate(approximate, "gelu")
     wide = widen(x)
-    share, steepness = _normal_share(wide) if approximate == "none" else _tanh_share(wide)
+    share, rise = _normal_share(wide) if approximate == "none" else _tanh_share(wide)
 
     def pullback(dy: Array) -> Array:
         # dx = dy (P + x P')
-        dx = steepness()
+        dx = rise()
         dx += share
         dx *= dy
         return dx.astype(x.dtype, copy=False)
@@ -44,7 +44,7 @@ def _normal_share(x: Array) -> tuple[Array, Callable[[], Array]]:
     share += 1
     share *= 0.5
 
-    def steepness() -> Array:
+    def rise() -> Array:
         near = xp.clip(x, -GELU_REACH, GELU_REACH)
         y = xp.asarray(near * near)
         y *= -0.5
@@ -53,15 +53,18 @@ def _normal_share(x: Array) -> tuple[Array, Callable[[], Array]]:
         y *= near
         return y
 
-    return share, steepness
+    return share, rise
 
 
 def _tanh_share(x: Array) -> tuple[Array, Callable[[], Array]]:
     """Return P = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, and what gives x P'."""
     scale, near = math.sqrt(2 / math.pi), xp.clip(x, -GELU_REACH, GELU_REACH)
-    cubes = 0.044715 * near * near * near
-    t = xp.tanh(scale * (near + cubes))
-    return (1 + t) / 2, lambda: xp.asarray((1 - t * t) / 2 * (scale * (near + 3 * cubes)))
+    t = xp.tanh(scale * near * (1 + 0.044715 * near * near))
+
+    def rise() -> Array:
+        return xp.asarray((1 - t * t) / 2 * scale * near * (1 + 3 * 0.044715 * near * near))
+
+    return (1 + t) / 2, rise
 
 
 def silu(x: Array) -> Result:

@@ -36,7 +36,7 @@ class Peers(Protocol):
     def moments(self, count: int, mean: Array, squares: Array) -> tuple[int, Array, Array]:
         """Return the count, the mean and the sum of squared deviations of the whole batch from the parts'."""
 
-    def totals(self, count: int, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+    def totals(self, count: int, parts: tuple[Array, Array]) -> tuple[Array, Array]:
         """Return the sums over the whole batch, in the measure of this part's upstream gradient."""
 
 

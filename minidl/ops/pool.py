@@ -30,7 +30,7 @@ def max_pool(
     (_, outs, ins), *others = taps(window)
     if x[ins].shape == shape:
         y = x[ins].copy()
-    else:  # where the first entry is padding
+    else:  # some windows begin in the padding
         y = xp.full(shape, -math.inf, dtype=x.dtype)
         y[outs] = x[ins]
     for _, outs, ins in others:
@@ -43,7 +43,8 @@ def max_pool(
         open_windows = xp.ones(y.shape, dtype=bool)
         overlapping = any(reach > step for reach, step in zip(window.extent, window.stride, strict=True))
         bits = dy.view(f"i{dy.itemsize}")  # where has branches, and 0 times an infinite gradient would be NaN
-        dx = (xp.empty if _is_partition(window) else xp.zeros)(x.shape, dtype=x.dtype)
+        make = xp.empty if _is_partition(window) else xp.zeros  # each pixel is written once, or some never
+        dx = make(x.shape, dtype=x.dtype)
         for _, outs, ins in taps(window):
             wins = open_windows[outs] > (x[ins] < bound[outs])
             if overlapping:

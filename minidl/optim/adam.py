@@ -91,7 +91,8 @@ class AdamW(Optimizer):
 def _adam(p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], eps: float) -> None:
     """Take Adam's step, in place and with one scratch array, which stays in the cache.
 
-    The root of the square is 1 / grown of what it will be, and so are eps and the quotient: one pass less.
+    The square has grown to a share of what it will be, its root to the root of that: eps and the step are
+    multiplied by it, in place of dividing the root.
     """
     mean, square, scratch = moments(g, state, betas)
     grown = math.sqrt(1.0 - betas[1] ** state.step)

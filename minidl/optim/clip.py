@@ -4,16 +4,16 @@ from collections.abc import Iterable
 from numbers import Real
 
 from minidl import backend, threads
-from minidl.backend import Array, silent_overflow, xp
+from minidl.backend import Array, xp
 from minidl.layers.parameter import Parameter
 from minidl.ops._precision import widen
 from minidl.ops._rows import sums
 from minidl.optim.flat import blocks, gradients, share
 from minidl.optim.groups import collect
 
-FEWEST = 24  # blocks for which it pays to wake the other cores, with a pass over each
+FEWEST_SHARED = 24  # blocks for which it pays to wake the other cores, with a pass over each
 RUN = 1024  # squares that are added up in single precision
-SAFE = (1e-20, 1e30)  # sums of squares in which single precision lost none that counts
+SAFE_SUMS = (1e-20, 1e30)  # of squares, in which single precision lost none that counts
 
 
 def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
@@ -47,25 +47,24 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> Array:
     if not parts:
         return xp.zeros((), xp.float32)
     with threads.single_threaded_blas():  # its workers would spin on the cores that the next step needs
-        norm = xp.sqrt(sum(share(_sum_of_squares, parts, FEWEST)))
+        norm = xp.sqrt(sum(share(_sum_of_squares, parts, FEWEST_SHARED)))
     factor = xp.minimum(max_norm / (norm + 1e-6), 1.0)
 
     def scale(part: Array) -> None:
         part *= factor.astype(widen(part[:0]).dtype)
 
-    share(scale, parts, FEWEST)
+    share(scale, parts, FEWEST_SHARED)
     dtype = widen(parts[0][:0]).dtype
     return xp.asarray(xp.where(norm > xp.finfo(dtype).max, xp.inf, norm), dtype=dtype)
 
 
 def _sum_of_squares(part: Array) -> Array:
-    """Add up a block in double precision: its runs, or its squares, which overflow single from 2e19 on."""
+    """Add up runs in single precision, and these in double; all in double where a square may overflow."""
     if backend.CORES and part.dtype == xp.float32:  # a GPU would have to be waited for
-        runs = part[: len(part) // RUN * RUN].reshape(-1, RUN)
-        rest = part[runs.size :]
-        with silent_overflow():
-            total = xp.asarray(sums(runs, runs).sum(dtype=xp.float64) + xp.vdot(rest, rest))
-        if SAFE[0] < total < SAFE[1]:
+        line = part.reshape(-1)
+        runs, rest = line[: line.size // RUN * RUN].reshape(-1, RUN), line[line.size // RUN * RUN :]
+        total = xp.asarray(sums(runs, runs).sum(dtype=xp.float64) + xp.vdot(rest, rest))
+        if SAFE_SUMS[0] < total < SAFE_SUMS[1]:
             return total
     wide = part.astype(xp.float64)
     return xp.asarray(xp.vdot(wide, wide))

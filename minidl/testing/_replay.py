@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minidl import tiling
 from minidl.backend import Array, asarray, copy_into, to_numpy, xp
 from minidl.files.tensors import read_tensors, write_tensors
 from minidl.layers.base import Layer
@@ -49,8 +50,6 @@ def recorded(model: Layer) -> Recording:
     recording = Recording()
     for path, layer in list(model.named_layers()):
         layer.__dict__["vjp"] = _recorder(recording, path, layer, layer.vjp)
-        if "sample_wise" not in dir(type(layer)) or not isinstance(type(layer).sample_wise, property):
-            layer.sample_wise = False  # no tiles: every layer sees the whole batch
     return recording
 
 
@@ -59,7 +58,8 @@ def _recorder(recording: Recording, path: str, layer: Layer, original: Callable[
 
     def vjp(x: Any) -> Any:
         call = Call(path, x, {name: buffer.data.copy() for name, buffer in layer.buffers()})
-        call.y, pullback = original(x)
+        with tiling.whole():  # every layer sees the whole batch, and is called once
+            call.y, pullback = original(x)
         recording.forward.append(call)
 
         def noted(dy: Any, input_grad: bool = True) -> Any:

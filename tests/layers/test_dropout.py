@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from minidl import backend, ops
-from minidl.layers import Dropout, Sequential
+from minidl.layers import Dropout, Sequential, TransformerEncoderLayer
 from minidl.tensor import Tensor
 from tests.either import np
 
@@ -49,6 +49,8 @@ def test_without_a_mask_samples_do_not_depend_on_each_other_and_no_call_counts()
     assert layer.stream.data.tolist()[1] == 0
     layer = Dropout(p=0.5)
     assert (layer.sample_wise, layer.eval().sample_wise, layer.train().sample_wise) == (False, True, False)
+    block = TransformerEncoderLayer(4, 2, 8, dropout=0.5)
+    assert (block.sample_wise, block.eval().sample_wise) == (False, True)
 
 
 def test_restoring_the_state_repeats_the_masks():

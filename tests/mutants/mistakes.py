@@ -185,7 +185,7 @@ OF_ACTIVATIONS = [
     Mutant(
         "gelu: the derivative of the share is forgotten",
         "ops.gates:gelu",
-        "dx = steepness()\n",
+        "dx = rise()\n",
         "dx = 0 * share\n",
         ("op gelu",),
     ),

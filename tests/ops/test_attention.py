@@ -3,13 +3,16 @@
 import functools
 import math
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidl import backend
 from minidl.ops import attention
 from minidl.ops.attention import scaled_dot_product_attention as attend
+from minidl.ops.multi_head import _joined, _split
 from tests.either import np
 from tests.numerics import assert_pullback
 
@@ -194,3 +197,43 @@ def test_wrong_types():
         attend(q, k.astype("float32"), v)
     with pytest.raises(TypeError, match="expected scale as a number, got str"):
         attend(q, k, v, scale="1")
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """Note every call of a function of the module."""
+    calls: list[Any] = []
+    original = getattr(attention, name)
+    monkeypatch.setattr(attention, name, lambda *args: calls.append(args) or original(*args))
+    return calls
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(5, 5), (5, 9), (9, 5)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_shares_of_a_single_block_are_kept(
+    monkeypatch: pytest.MonkeyPatch, queries: int, keys: int, causal: bool
+) -> None:
+    calls = counted(monkeypatch, "_scores")
+    y, pullback = attend(
+        np.ones((2, queries, 4)), np.ones((2, keys, 4)), np.ones((2, keys, 4)), causal=causal
+    )
+    pullback(y)
+    assert len(calls) == 1
+
+
+def test_blocks_hold_as_many_heads_as_they_may() -> None:
+    whole = [[*attention._heads((3, 5), most)] for most in (15, 14, 10, 5, 4, 1)]
+    assert [len(blocks) for blocks in whole] == [1, 2, 2, 3, 6, 15]
+    assert [*attention._heads((3, 5), 11)] == [
+        (slice(0, 2), slice(0, 5)),
+        (slice(2, 3), slice(0, 5)),
+    ]
+    assert [*attention._heads((), 1)] == [()]
+
+
+@pytest.mark.skipif(not backend.CORES, reason="CuPy's products copy heads side by side")
+def test_heads_side_by_side_are_neither_copied_nor_torn_apart() -> None:
+    parts = np.random.default_rng(0).normal(size=(2, 6, 12)).astype(np.float32)
+    q, k, v = (_split(part, 2) for part in np.split(parts, 3, axis=-1))
+    y, pullback = attend(q, k, v)
+    for heads in (y, *pullback(y)):
+        assert np.shares_memory(_joined(heads), heads)

@@ -138,6 +138,16 @@ class TestProduct:
         a, b = normal(3, 4, 50), normal(3, 50, 6, seed=1)
         np.testing.assert_allclose(product(a, b), np.einsum("nij,njk->nik", a, b), rtol=1e-12, atol=1e-12)
 
+    @pytest.mark.parametrize(("work", "parts"), [(1, []), (2, [2]), (3, [2]), (4, [4]), (9, [4])])
+    def test_parts_are_two_or_four(
+        self, monkeypatch: pytest.MonkeyPatch, work: int, parts: list[int]
+    ) -> None:
+        seen: list[int] = []
+        monkeypatch.setattr(_blocks, "LEAST_WORK", 1000)
+        monkeypatch.setattr(threads, "run", lambda task, n: seen.append(n) or [task(i) for i in range(n)])
+        product(np.ones((10, 10)), np.ones((10, 10 * work)))
+        assert seen == parts
+
     @pytest.mark.skipif(not threads.can_limit_blas(), reason="no BLAS here that can be limited")
     def test_each_part_uses_one_blas_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[int] = []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minidl import backend
 from minidl.backend import asarray, to_numpy, xp
-from minidl.ops._rows import LONGEST_RUN, _joined, column_sums, maxima, on_rows, sums
+from minidl.ops._rows import RUN_LIMIT, _joined, column_sums, maxima, on_rows, sums
 
 shapes = st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple)
 
@@ -87,7 +87,7 @@ def test_a_sum_of_nothing_is_zero_and_there_is_no_maximum_of_nothing() -> None:
         maxima(x)
 
 
-@pytest.mark.parametrize("length", [1000, LONGEST_RUN, LONGEST_RUN + 1, 1 << 20])
+@pytest.mark.parametrize("length", [1000, RUN_LIMIT, RUN_LIMIT + 1, 1 << 20])
 def test_long_sums_lose_next_to_nothing(length: int) -> None:
     x = np.random.default_rng(length).uniform(0, 1, (2, length)).astype(np.float32)
     for found, wanted in (
@@ -101,17 +101,17 @@ def test_long_sums_lose_next_to_nothing(length: int) -> None:
     n=st.sampled_from([1, 7, 256, 1024, 2048, 4099, 10816]),
     columns=st.sampled_from([1, 3, 32, 64, 100, 8191, 8192]),
     op=st.sampled_from([np.add, np.subtract, np.multiply]),
-    layout=st.sampled_from(["C", "F"]),
+    layouts=st.tuples(*[st.sampled_from(["C", "F"])] * 2),
     in_place=st.booleans(),
 )
 def test_what_is_done_to_rows_is_what_broadcasting_does(
-    n: int, columns: int, op: Any, layout: str, in_place: bool
+    n: int, columns: int, op: Any, layouts: tuple[str, str], in_place: bool
 ) -> None:
     n = min(n, max(1, (1 << 18) // columns))
     rng = np.random.default_rng(n + columns)
     a, v = rng.normal(size=(n, columns)).astype(np.float32), rng.normal(size=columns).astype(np.float32)
-    rows, wanted = asarray(arranged(a, layout)), op(a, v)
-    out = rows if in_place else xp.empty_like(rows)
+    rows, wanted = asarray(arranged(a, layouts[0])), op(a, v)
+    out = rows if in_place else asarray(arranged(np.zeros_like(a), layouts[1]))
     found = on_rows(getattr(xp, op.__name__), rows, asarray(v), out)
     assert found is out
     np.testing.assert_array_equal(to_numpy(found), wanted)
@@ -124,3 +124,25 @@ def test_rows_are_joined_where_it_pays_and_where_they_can_be() -> None:
     assert _joined(100, 32) == 1  # too little to pay
     assert _joined(4099, 32) == 1  # a prime
     assert _joined(100, 8192) == 1  # long enough
+
+
+@pytest.mark.skipif(not backend.CORES, reason="a GPU takes rows as they are")
+def test_joined_rows_are_one_long_loop() -> None:
+    seen = []
+
+    def op(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        seen.append((a.shape, b.shape, out.shape))
+
+    x = np.zeros((8192, 32), np.float32)
+    on_rows(op, x, x[0], x)
+    assert seen == [((32, 8192), (8192,), (32, 8192))]
+
+
+@pytest.mark.skipif(not backend.CORES, reason="a GPU reduces all axes alike")
+def test_where_plain_numpy_is_faster_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.arange(12.0).reshape(3, 4)
+    monkeypatch.setattr(xp, "arange", None)  # which the places of maxima need
+    monkeypatch.setattr(xp, "einsum", None)
+    assert maxima(np.asfortranarray(x)).tolist() == [[3], [7], [11]]
+    assert column_sums(x).tolist() == [12, 15, 18, 21]  # of few rows
+    assert sums(np.ones((1, RUN_LIMIT + 1))).tolist() == [[RUN_LIMIT + 1]]

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl import threads
+from minidl import backend, threads
 from minidl.backend import BLOCK, asarray, to_numpy, xp
 from minidl.layers.parameter import Parameter
-from minidl.optim import clip
+from minidl.optim import clip, flat
 from minidl.optim.clip import clip_grad_norm, clip_grad_value
 from minidl.optim.sgd import SGD
 
@@ -68,6 +68,15 @@ def test_the_norm_is_that_of_double_precision_whatever_the_range(large: float) -
     (p,) = with_gradients(g.astype(np.float32))
     expected = np.linalg.norm(to_numpy(p.grad).astype(np.float64))
     assert float(clip_grad_norm([p], np.inf)) == pytest.approx(expected, rel=1e-6, abs=0)
+
+
+def test_what_is_passed_over_once_stays_on_this_core_for_longer_than_an_update(monkeypatch) -> None:
+    used = []
+    monkeypatch.setattr(threads, "run", lambda task, count: used.append(count) or [*map(task, range(count))])
+    monkeypatch.setattr(flat, "BLOCK", 8)
+    for blocks in (4, 23, 24):
+        clip_grad_norm(with_gradients(np.ones(8 * blocks, np.float32)), 1.0)
+    assert used == ([24, 24] if backend.CORES else [])
 
 
 def test_half_precision_is_summed_in_single() -> None:

@@ -6,6 +6,7 @@ import pytest
 import minidl
 from minidl import backend
 from minidl.testing import BackendDifference, compare_backends
+from minidl.testing._replay import recorded
 from tests.testing import nets
 
 IMAGES = np.random.default_rng(0).normal(size=(4, 6, 6, 2))
@@ -29,6 +30,18 @@ def test_every_layer_agrees(name, dtype) -> None:
     assert "3.layer.0: Scaled()" in shown
     assert shown[-1] == "Sequential"
     assert f"{backend.name} agrees with NumPy in float64 on {len(shown)} calls" in str(report)
+
+
+@pytest.mark.parametrize(
+    "layer", [minidl.Dropout(0.5).eval(), minidl.Dropout(0), minidl.BatchNorm(600).eval()]
+)
+def test_every_layer_is_recorded_once_with_the_whole_batch(layer) -> None:
+    model = minidl.Sequential(minidl.Linear(600, 600), layer, minidl.ReLU())
+    recording = recorded(model)
+    model.forward(backend.xp.zeros((4096, 600), "float32"))
+    assert [(call.path, len(call.x)) for call in recording.forward] == [
+        (path, 4096) for path in ("0", "1", "2", "")
+    ]
 
 
 def test_layers_over_sequences_agree() -> None:

@@ -110,7 +110,7 @@ def _adam(
 
 
 def _shares(betas: tuple[float, float]) -> tuple[float, ...]:
-    """Return how much of the old mean and of the gradient count, then of the square and under a root."""
+    """Return keep1, share1, keep2 and root2 of the kernels."""
     return float(betas[0]), 1.0 - betas[0], float(betas[1]), math.sqrt(1.0 - betas[1])
 
 
