@@ -5,6 +5,7 @@ import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+from minidl import backend
 from minidl.backend import Array, check_array, check_float, check_labels, check_shape, violated, xp
 from minidl.ops._options import read_number
 
@@ -64,7 +65,7 @@ class Classes(NamedTuple):
     def of(self, rows: slice) -> "Classes":
         """Return what some of the rows are asked for."""
         labels = None if self.labels is None else self.labels[rows]
-        return self._replace(labels=labels, weights=self.weights[rows])
+        return Classes(labels, self.weights[rows], self.divisor, self.ignores)
 
 
 def read_classes(
@@ -90,21 +91,34 @@ def read_classes(
         wanted = target.reshape(-1, classes).astype(dtype, copy=False)
         return Classes(None, _smoothed(wanted, label_smoothing) * by_class, len(wanted) or math.nan, False)
 
+    labels, counts = _read_labels(target, classes, ignore_index, dtype, owner)
+    by_row = counts if weight is None else by_class[labels] * counts
+    divisor: Array | float = len(labels) or math.nan
+    if weight is not None or ignore_index is not None:
+        total = xp.nansum(by_row)
+        divisor = xp.where(total == 0, math.nan, total)
+    if not label_smoothing:
+        return Classes(labels, by_row, divisor, ignore_index is not None)
+    one_hot = (labels[:, None] == xp.arange(classes)).astype(dtype)
+    weights = _smoothed(one_hot, label_smoothing) * by_class * counts[:, None]
+    return Classes(None, weights, divisor, ignore_index is not None)
+
+
+def _read_labels(
+    target: Array, classes: int, ignore_index: int | None, dtype: Any, owner: str
+) -> tuple[Array, Array]:
+    """Return the label of each row, and how much it counts: 1, 0 where ignored, NaN where nobody looked."""
     labels = target.reshape(-1)
     if labels.dtype != xp.uint64:
         labels = labels.astype(xp.int64, copy=False)  # wide enough for any ignore_index
-    kept = xp.ones(labels.shape, dtype=bool) if ignore_index is None else labels != ignore_index
-    labels = xp.where(kept, labels, 0)
+    counts = xp.ones(labels.shape, dtype)
+    if ignore_index is not None:
+        kept = labels != ignore_index
+        labels, counts = xp.where(kept, labels, 0), kept.astype(dtype)
     inside = check_labels(labels, classes, owner)
-    labels = xp.where(inside, labels, 0).astype(xp.int64, copy=False)
-    by_row = by_class[labels] * kept
-    total = by_row.sum()
-    divisor = xp.where(total == 0, math.nan, total)
-    if not label_smoothing:
-        return Classes(labels, xp.where(inside, by_row, math.nan), divisor, ignore_index is not None)
-    one_hot = (labels[:, None] == xp.arange(classes)).astype(dtype)
-    weights = _smoothed(one_hot, label_smoothing) * by_class * kept[:, None]
-    return Classes(None, xp.where(inside[:, None], weights, math.nan), divisor, ignore_index is not None)
+    if not backend.CORES:  # which would have raised
+        labels, counts = xp.where(inside, labels, 0), xp.where(inside, counts, math.nan)
+    return labels.astype(xp.int64, copy=False), counts
 
 
 def _smoothed(distribution: Array, label_smoothing: float) -> Array:
