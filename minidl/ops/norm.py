@@ -68,7 +68,8 @@ def shared_batch_norm(
     def normalise(block: slice) -> None:
         part = on_rows(xp.subtract, rows[block], mean, out=y[block])
         on_rows(xp.multiply, part, scale, out=part)
-        _shifted(part, b)
+        if b is not None:
+            on_rows(xp.add, part, b, out=part)
 
     in_blocks(rows, normalise)
 
