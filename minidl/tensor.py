@@ -123,7 +123,7 @@ class Tensor:
 
     def item(self) -> float:
         """Return the single element as a Python number."""
-        return self._data.item()  # type: ignore[no-any-return]
+        return self._data.item()  # type: ignore[no-any-return]  # Any to NumPy
 
     def __len__(self) -> int:
         return len(self._data)

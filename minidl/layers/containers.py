@@ -161,7 +161,7 @@ class Residual(Layer):
             with _located("in the shortcut of Residual", self.shortcut):
                 short = self.shortcut.predict(x)
         self._check(y, short)
-        return y + short  # type: ignore[no-any-return]
+        return y + short  # type: ignore[no-any-return]  # Any, as predict gives
 
     def _check(self, y: Array, short: Array) -> None:
         if y.shape != short.shape:

@@ -100,9 +100,9 @@ class TransformerEncoderLayer(SequenceLayer):
         """Chain the ``predict`` of each layer, without dropout."""
         if self.norm_first:
             h = x + self.attention.predict(self.norm1.predict(x), mask)
-            return h + self.feed_forward.predict(self.norm2.predict(h))  # type: ignore[no-any-return]
+            return h + self.feed_forward.predict(self.norm2.predict(h))  # type: ignore[no-any-return]  # Any
         h = self.norm1.predict(x + self.attention.predict(x, mask))
-        return self.norm2.predict(h + self.feed_forward.predict(h))  # type: ignore[no-any-return]
+        return self.norm2.predict(h + self.feed_forward.predict(h))  # type: ignore[no-any-return]  # Any, as layers give
 
     def extra_repr(self) -> str:
         return arguments(

@@ -95,7 +95,7 @@ def read_classes(
     by_row = counts if weight is None else by_class[labels] * counts
     divisor: Array | float = len(labels) or math.nan
     if weight is not None or ignore_index is not None:
-        total = xp.nansum(by_row)
+        total = xp.nansum(by_row)  # over the rows that were looked at
         divisor = xp.where(total == 0, math.nan, total)
     if not label_smoothing:
         return Classes(labels, by_row, divisor, ignore_index is not None)

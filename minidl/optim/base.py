@@ -83,7 +83,7 @@ class Optimizer:
 
         It is that of all groups without one of their own: change those by ``optimizer.groups[i]["lr"]``.
         """
-        return self._options_of({})["lr"]  # type: ignore[no-any-return]
+        return self._options_of({})["lr"]  # type: ignore[no-any-return]  # options hold anything
 
     @lr.setter
     def lr(self, value: Hyper) -> None:

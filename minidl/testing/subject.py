@@ -74,7 +74,7 @@ def _names(f: Callable[..., Any], count: int) -> tuple[str, ...]:
     try:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
-        parameters = ()  # type: ignore[assignment]
+        parameters = ()  # type: ignore[assignment]  # as empty as the view it stands for
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     known = [p.name for p in parameters if p.kind in kinds][:count]
     return tuple(known + [f"argument {i}" for i in range(len(known), count)])

@@ -100,7 +100,7 @@ class _Ratio(ConfusionMatrix):
         """Return the numerator and the denominator, of the counts of one class or of all."""
         raise NotImplementedError
 
-    def compute(self) -> "float | list[float]":  # type: ignore[override]
+    def compute(self) -> "float | list[float]":  # type: ignore[override]  # a list too
         """Return the number, or with ``average="none"`` a list of one for each class; this waits."""
         counts = self.counts()
         hits, labelled = counts.diagonal().tolist(), counts.sum(axis=1).tolist()
